@@ -67,7 +67,7 @@ public class TokenEmbedding extends SequenceLayer {
         return dropout;
     }
 
-    /** {@return the id that replaces a dropped one} */
+    /** {@return the id that replaces a dropped one, -1 if there is none} */
     public long getReplacement() {
         return replacement;
     }
