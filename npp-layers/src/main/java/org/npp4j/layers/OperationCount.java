@@ -1,15 +1,11 @@
 package org.npp4j.layers;
 
-/**
- * What a layer configuration knows about its own cost, for layers whose work is not simply proportional to their weights
- * and positions: attention, for one.
- */
+/** A layer that knows its number of operations, where twice the number of its weights for each position is not all. */
 public interface OperationCount {
     /**
-     * Floating-point operations of this layer's forward pass over one example. A multiplication and an addition count as
-     * two.
+     * Floating-point operations of one forward pass of one example; a multiply-add counts as two.
      *
-     * @param positions T, the positions that the example has in this layer
+     * @param positions T
      * @return operations
      */
     double forwardOperations(long positions);
