@@ -97,7 +97,7 @@ public final class GlobalNormClipping extends BaseTrainingListener {
 
     private static double sumOfSquares(INDArray values) {
         // [any shape] -> [length]: a view, since flattened gradients and their parts are contiguous
-        INDArray flat = values.reshape(values.ordering(), values.length());
+        INDArray flat = values.reshape(values.ordering(), new long[] {values.length()});
         double squares = 0;
         for (long start = 0; start < flat.length(); start += CHUNK) {
             INDArray chunk = flat.get(NDArrayIndex.interval(start, Math.min(flat.length(), start + CHUNK)));

@@ -30,6 +30,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.layers.OperationCount;
 import org.npp4j.layers.PatchAverage;
+import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TokenGrid;
 
 /**
@@ -310,6 +311,7 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
             if (part instanceof OperationCount
                     || part instanceof EmbeddingLayer
                     || part instanceof EmbeddingSequenceLayer
+                    || part instanceof TokenEmbedding
                     || !(part instanceof Layer layer)) {
                 return 0;
             }
