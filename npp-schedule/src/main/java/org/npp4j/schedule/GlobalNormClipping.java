@@ -4,6 +4,7 @@ import java.util.Map;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.gradient.Gradient;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
@@ -18,8 +19,8 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
  */
 public final class GlobalNormClipping extends BaseTrainingListener {
     private static final double EPSILON = 1e-6;
-    /** Elements whose squares are summed in one operation: single precision stays exact to 1e-6, and calls are few. */
-    private static final long CHUNK = 1 << 20;
+    /** Elements whose squares are summed in the gradients' own precision: single precision loses digits in long sums. */
+    private static final long ROW = 4096;
 
     private final double maxNorm;
     private volatile double lastNorm = Double.NaN;
@@ -96,13 +97,24 @@ public final class GlobalNormClipping extends BaseTrainingListener {
     }
 
     private static double sumOfSquares(INDArray values) {
+        long length = values.length();
         // [any shape] -> [length]: a view, since flattened gradients and their parts are contiguous
-        INDArray flat = values.reshape(values.ordering(), new long[] {values.length()});
+        INDArray flat = values.reshape(values.ordering(), new long[] {length});
+        long rows = length / ROW;
         double squares = 0;
-        for (long start = 0; start < flat.length(); start += CHUNK) {
-            INDArray chunk = flat.get(NDArrayIndex.interval(start, Math.min(flat.length(), start + CHUNK)));
-            double norm = chunk.norm2Number().doubleValue();
-            squares += norm * norm;
+        if (rows > 0) {
+            // [length] -> [rows, ROW] -> [rows]: a short sum for each row, in the gradients' own precision
+            INDArray norms = flat.get(NDArrayIndex.interval(0, rows * ROW))
+                    .reshape('c', new long[] {rows, ROW})
+                    .norm2(1)
+                    .castTo(DataType.DOUBLE);
+            squares += norms.muli(norms).sumNumber().doubleValue();
+        }
+        if (rows * ROW < length) {
+            double rest = flat.get(NDArrayIndex.interval(rows * ROW, length))
+                    .norm2Number()
+                    .doubleValue();
+            squares += rest * rest;
         }
         return squares;
     }

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -143,7 +144,7 @@ class PatchStagesTest {
                 () -> PatchStages.parse("5:1,1:2").requireFits(GRID));
     }
 
-    private static void refused(String message, org.junit.jupiter.api.function.Executable call) {
+    private static void refused(String message, Executable call) {
         String actual = assertThrows(IllegalArgumentException.class, call).getMessage();
         assertTrue(actual.contains(message), actual);
     }

@@ -7,8 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.function.UnaryOperator;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.conf.MultiLayerConfiguration;
@@ -165,12 +163,11 @@ class StageLearningRateTest {
         refused("warmup must be a finite number, 0 or above, got -1.0", b -> b.warmup(-1));
         refused("decayRatio must be 0 to 1, a share of the stage, got 1.5", b -> b.decayRatio(1.5));
         refused("take no stepsPerEpoch, got 5", b -> b.stepsPerEpoch(5));
-        List<String> messages = new ArrayList<>();
-        messages.add(assertThrows(
+        String message = assertThrows(
                         IllegalArgumentException.class,
                         () -> new StageLearningRate.Builder(PatchStages.parse("1:3")).build())
-                .getMessage());
-        assertTrue(messages.get(0).contains("need the iterations in an epoch: stepsPerEpoch(n)"), messages.get(0));
+                .getMessage();
+        assertTrue(message.contains("need the iterations in an epoch: stepsPerEpoch(n)"), message);
         assertThrows(NullPointerException.class, () -> new StageLearningRate.Builder(null));
     }
 

@@ -26,12 +26,12 @@ import org.deeplearning4j.earlystopping.termination.MaxEpochsTerminationConditio
 import org.deeplearning4j.earlystopping.trainer.EarlyStoppingGraphTrainer;
 import org.deeplearning4j.earlystopping.trainer.EarlyStoppingTrainer;
 import org.deeplearning4j.nn.api.Model;
+import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.graph.FrozenVertex;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.preprocessor.ComposableInputPreProcessor;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.nn.layers.recurrent.LSTM;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.deeplearning4j.util.ModelSerializer;
@@ -307,9 +307,8 @@ class StageSchedulerTest {
     void replicasHavePatchAveragesOfTheirOwn() {
         ComputationGraph graph = (ComputationGraph) TokenNetworks.network(Kind.GRAPH);
         StageScheduler shared = new StageScheduler(ITERATIONS).attachTo(graph);
-        ComputationGraph replica =
-                new ComputationGraph(org.deeplearning4j.nn.conf.ComputationGraphConfiguration.fromJson(
-                        graph.getConfiguration().toJson()));
+        ComputationGraph replica = new ComputationGraph(
+                ComputationGraphConfiguration.fromJson(graph.getConfiguration().toJson()));
         replica.init();
         replica.setListeners(shared);
         for (int i = 0; i < 3; i++) {
@@ -342,13 +341,11 @@ class StageSchedulerTest {
                 new HashSet<>(List.of(found.get(0).getGrid(), found.get(1).getGrid())));
         // they are the live ones: setting them changes what the network computes
         found.forEach(average -> average.setPatchSide(2));
-        graph.output(TokenNetworks.batch(1).getFeatures());
         assertEquals(
                 1,
                 graph.feedForward(TokenNetworks.batch(1).getFeatures(), false)
                         .get("lstm")
                         .size(1));
-        assertTrue(graph.getLayer("lstm") instanceof LSTM);
     }
 
     @Test

@@ -14,11 +14,13 @@ import org.deeplearning4j.nn.conf.graph.FrozenVertex;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.layers.DenseLayer;
+import org.deeplearning4j.nn.conf.layers.LSTM;
 import org.deeplearning4j.nn.conf.layers.OutputLayer;
 import org.deeplearning4j.nn.conf.layers.misc.FrozenLayer;
 import org.deeplearning4j.nn.conf.layers.recurrent.Bidirectional;
 import org.deeplearning4j.nn.conf.layers.recurrent.LastTimeStep;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -110,10 +112,7 @@ class TrainingCostTest {
                 .addLayer("both", new Bidirectional(Bidirectional.Mode.ADD, TokenNetworks.lstm()), "patches")
                 .addLayer(
                         "last",
-                        new LastTimeStep(new org.deeplearning4j.nn.conf.layers.LSTM.Builder()
-                                .nIn(7)
-                                .nOut(7)
-                                .build()),
+                        new LastTimeStep(new LSTM.Builder().nIn(7).nOut(7).build()),
                         "both")
                 .addLayer("output", TokenNetworks.output(), "last")
                 .setOutputs("output")
@@ -195,7 +194,7 @@ class TrainingCostTest {
                 () -> TrainingCost.of((Model) null, STAGES, 1));
     }
 
-    private static void refused(String message, org.junit.jupiter.api.function.Executable call) {
+    private static void refused(String message, Executable call) {
         String actual = assertThrows(IllegalArgumentException.class, call).getMessage();
         assertTrue(actual.contains(message), actual);
     }
