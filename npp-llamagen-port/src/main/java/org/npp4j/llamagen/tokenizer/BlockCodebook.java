@@ -80,9 +80,9 @@ public final class BlockCodebook implements ImageTokenizer {
             }
         }
 
-        /** {@return 256 codes of 4 x 4 pixels on an 8 x 8 grid, black background, 25 rounds, 200,000 blocks, seed 0} */
+        /** {@return 256 codes of 4 x 4 pixels on an 8 x 8 grid, black background, 20 rounds, 100,000 blocks, seed 0} */
         public static Settings defaults() {
-            return new Settings(TokenGrid.of(8, 8), 4, 256, 0, 25, 200_000, 0);
+            return new Settings(TokenGrid.of(8, 8), 4, 256, 0, 20, 100_000, 0);
         }
 
         /**
