@@ -52,12 +52,22 @@ public final class AtomicFile {
             }
             Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
         } catch (IOException e) {
+            discard(temporary, e);
             throw new IOException(
                     "Cannot write " + file + " (" + e + "). Nothing was changed there; check the free space and the"
                             + " permissions of its folder, then try again",
                     e);
-        } finally {
+        } catch (RuntimeException | Error e) {
+            discard(temporary, e);
+            throw e;
+        }
+    }
+
+    private static void discard(Path temporary, Throwable reason) {
+        try {
             Files.deleteIfExists(temporary);
+        } catch (IOException e) {
+            reason.addSuppressed(e);
         }
     }
 }

@@ -166,7 +166,8 @@ public final class IdxFile {
             }
         }
         byte[] values = readExactly(in, file, (int) length, "the values");
-        if (in.read() >= 0) {
+        // This also makes gzip compare its checksum.
+        if (read(in, file, 1, "the checksum").length > 0) {
             throw new IOException(file + " goes on after the " + length
                     + " values that its header announces. The file is damaged: get it again");
         }
@@ -174,20 +175,23 @@ public final class IdxFile {
     }
 
     private static byte[] readExactly(InputStream in, Path file, int length, String what) throws IOException {
-        byte[] bytes;
-        try {
-            // Grows as it reads: a damaged header cannot make it ask for gigabytes.
-            bytes = in.readNBytes(length);
-        } catch (EOFException e) {
-            throw truncated(
-                    file, "its compressed data ends before " + what + " (" + length + " bytes) are complete", e);
-        } catch (ZipException e) {
-            throw new IOException(file + " is damaged: " + e.getMessage() + ". Get the file again", e);
-        }
+        byte[] bytes = read(in, file, length, what);
         if (bytes.length < length) {
             throw truncated(file, what + " take " + length + " bytes, the file has " + bytes.length, null);
         }
         return bytes;
+    }
+
+    /** At most so many bytes; fewer at the end of the file. */
+    private static byte[] read(InputStream in, Path file, int length, String what) throws IOException {
+        try {
+            // Grows as it reads: a damaged header cannot make it ask for gigabytes.
+            return in.readNBytes(length);
+        } catch (EOFException e) {
+            throw truncated(file, "its compressed data ends before " + what, e);
+        } catch (ZipException e) {
+            throw new IOException(file + " is damaged: " + e.getMessage() + ". Get the file again", e);
+        }
     }
 
     private static IOException truncated(Path file, String found, IOException cause) {

@@ -13,8 +13,8 @@ import org.nd4j.linalg.factory.Nd4j;
  * Batches of tokenized images and their classes, in a new order every epoch.
  *
  * <ul>
- *   <li>features: tokens [B, N] and classes [B, 1], INT
- *   <li>labels: tokens [B, N], INT, an array of their own
+ *   <li>features: tokens [B, N] and classes [B, 1], INT32
+ *   <li>labels: tokens [B, N], INT32, an array of their own
  * </ul>
  *
  * <p>The order of epoch e depends on the seed and e alone, so training that was interrupted continues with the same

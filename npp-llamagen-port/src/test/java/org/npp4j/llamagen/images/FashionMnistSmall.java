@@ -8,6 +8,7 @@ import java.nio.file.Path;
 public final class FashionMnistSmall {
     private FashionMnistSmall() {}
 
+    /** {@return the folder of the four files} */
     public static Path folder() {
         try {
             return Path.of(FashionMnistSmall.class
@@ -19,6 +20,13 @@ public final class FashionMnistSmall {
         }
     }
 
+    /**
+     * One part of them.
+     *
+     * @param split which part
+     * @return the images
+     * @throws IOException if they cannot be read
+     */
     public static LabelledImages load(LabelledImages.Split split) throws IOException {
         return LabelledImages.load(folder(), split);
     }

@@ -50,8 +50,8 @@ class TokenDataSetIteratorTest {
             INDArray classes = batch.getFeatures(1);
             assertEquals(tokens, batch.getLabels(0));
             assertNotSame(tokens, batch.getLabels(0));
-            assertEquals(DataType.INT, tokens.dataType());
-            assertEquals(DataType.INT, classes.dataType());
+            assertEquals(DataType.INT32, tokens.dataType());
+            assertEquals(DataType.INT32, classes.dataType());
             assertArrayEquals(new long[] {tokens.size(0), 1}, classes.shape());
             assertEquals(3, tokens.size(1));
             for (int b = 0; b < tokens.size(0); b++) {
