@@ -94,8 +94,10 @@ final class BlockKMeans {
         return n;
     }
 
-    /** Mean of each code's points. A code without points moves to the point that is coded worst. */
-    private byte[] means(byte[] codes, int[] nearest, int[] squaredDistance) {
+    /**
+     * Mean of each code's points. A code without points moves to the point that is coded worst, whose distance becomes 0.
+     */
+    byte[] means(byte[] codes, int[] nearest, int[] squaredDistance) {
         int count = codes.length / values;
         long[] sums = new long[codes.length];
         long[] weight = new long[count];

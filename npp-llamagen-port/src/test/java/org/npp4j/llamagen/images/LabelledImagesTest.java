@@ -8,8 +8,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
@@ -43,6 +48,16 @@ class LabelledImagesTest {
         IdxFile.writeImages(folder.resolve("t10k-images-idx3-ubyte"), data.images());
         IdxFile.writeLabels(folder.resolve("t10k-labels-idx1-ubyte"), data.labels());
         assertEquals(data.sha256(), LabelledImages.load(folder, Split.TEST).sha256());
+    }
+
+    @Test
+    void filesInsideAnArchiveAreReadToo() throws IOException {
+        try (FileSystem zip = FileSystems.newFileSystem(folder.resolve("data.zip"), Map.of("create", "true"))) {
+            for (String name : List.of("t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz")) {
+                Files.copy(FashionMnistSmall.folder().resolve(name), zip.getPath(name));
+            }
+            assertEquals(50, LabelledImages.load(zip.getPath("/"), Split.TEST).count());
+        }
     }
 
     @Test

@@ -249,9 +249,8 @@ class BlockCodebookTest {
                 () -> BlockCodebook.train(new PixelImages(9, 1, 28, 28, new byte[9 * 784]), Settings.defaults()));
     }
 
-    /** Two far clusters and a code that starts empty: it must be moved, not lost. */
     @Test
-    void codesWithoutBlocksMove() {
+    void asManyCodesAsPointsFindThePoints() {
         byte[] blocks = {0, 0, 0, 10, 20, (byte) 200, (byte) 201};
         for (int seed = 0; seed < 50; seed++) {
             BlockKMeans kMeans = new BlockKMeans(blocks, 1);
@@ -260,6 +259,16 @@ class BlockCodebookTest {
             Arrays.sort(codes);
             assertArrayEquals(new byte[] {(byte) 200, (byte) 201, 0, 10, 20}, codes);
         }
+    }
+
+    /** Codes 1 and 2 have no points: they move to the two points that are coded worst. */
+    @Test
+    void codesWithoutPointsMove() {
+        BlockKMeans kMeans = new BlockKMeans(new byte[] {0, 0, 0, 10, 20, (byte) 200, (byte) 201}, 1);
+        int[] squaredDistance = {5 * 5, 5 * 5, 15 * 15, 195 * 195, 196 * 196};
+        byte[] means = kMeans.means(new byte[] {5, 100, 101}, new int[5], squaredDistance);
+        // (3 x 0 + 10 + 20 + 200 + 201) / 7 = 61.57
+        assertArrayEquals(new byte[] {62, (byte) 201, (byte) 200}, means);
     }
 
     @Test
