@@ -10,16 +10,25 @@
     return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
   }
 
-  // Where a run changes its patch side: [position on the x axis, new patch side].
-  function switches(run, key) {
+  // The stages of a run, each with its own part of the curve: losses of different patch sides do not compare, so no
+  // line joins them.
+  function stages(run) {
     var found = [];
-    for (var i = 1; i < run.patchSide.length; i++) {
-      if (run.patchSide[i] !== run.patchSide[i - 1]) {
-        found.push([run[key][i - 1], run.patchSide[i]]);
+    run.patchSide.forEach(function (p, i) {
+      var last = found[found.length - 1];
+      if (!last || last.patchSide !== p) {
+        last = { model: run.model, patchSide: p, seconds: [], images: [], loss: [] };
+        found.push(last);
       }
-    }
+      last.seconds.push(run.seconds[i]);
+      last.images.push(run.images[i]);
+      last.loss.push(run.loss[i]);
+    });
     return found;
   }
+
+  var stagesOfRuns = runs.map(stages);
+  var parts = stagesOfRuns.flat();
 
   function drawSwitches(key) {
     return function (u) {
@@ -29,34 +38,43 @@
       ctx.lineWidth = ratio;
       ctx.font = 12 * ratio + "px system-ui, sans-serif";
       ctx.textBaseline = "top";
-      runs.forEach(function (run) {
-        switches(run, key).forEach(function (change) {
-          var x = u.valToPos(change[0], "x", true);
-          ctx.strokeStyle = ctx.fillStyle = color(run.model.toLowerCase());
+      stagesOfRuns.forEach(function (ofRun) {
+        ofRun.slice(1).forEach(function (stage, i) {
+          var before = ofRun[i][key];
+          var x = u.valToPos(before[before.length - 1], "x", true);
+          var text = stage.model + ": p = " + stage.patchSide;
+          var gap = 6 * ratio;
+          var fits = x + gap + ctx.measureText(text).width < u.bbox.left + u.bbox.width;
+          ctx.strokeStyle = ctx.fillStyle = color(stage.model.toLowerCase());
           ctx.setLineDash([5 * ratio, 4 * ratio]);
           ctx.beginPath();
           ctx.moveTo(x, u.bbox.top);
           ctx.lineTo(x, u.bbox.top + u.bbox.height);
           ctx.stroke();
-          ctx.fillText(run.model + " from here: p = " + change[1], x + 5 * ratio, u.bbox.top + 2 * ratio);
+          ctx.textAlign = fits ? "left" : "right";
+          ctx.fillText(text, fits ? x + gap : x - gap, u.bbox.top + 2 * ratio);
         });
       });
       ctx.restore();
     };
   }
 
-  function series(run) {
+  function series(stage) {
     return {
-      label: run.model,
-      stroke: color(run.model.toLowerCase()),
-      width: 2,
-      dash: run.model === "NTP" ? [2, 3] : undefined,
+      label: stage.model + ", p = " + stage.patchSide,
+      stroke: color(stage.model.toLowerCase()),
+      width: stage.patchSide === 1 ? 2 : 1.25,
+      dash: stage.model === "NTP" ? [2, 3] : undefined,
       spanGaps: true,
       points: { show: false },
       value: function (u, value) {
-        return value == null ? "–" : value.toFixed(3);
+        return value == null ? "" : value.toFixed(3);
       },
     };
+  }
+
+  function xValue(u, value) {
+    return value == null ? "" : value.toLocaleString("en", { maximumFractionDigits: 1 });
   }
 
   function axis(label) {
@@ -75,8 +93,8 @@
   function draw(chart) {
     var element = document.getElementById(chart.id);
     var data = uPlot.join(
-      runs.map(function (run) {
-        return [run[chart.key], run.loss];
+      parts.map(function (stage) {
+        return [stage[chart.key], stage.loss];
       })
     );
     if (chart.plot) {
@@ -88,7 +106,7 @@
         height: 340,
         scales: { x: { time: false } },
         axes: [axis(chart.label), axis("Loss, nats per token")],
-        series: [{ label: chart.label }].concat(runs.map(series)),
+        series: [{ label: chart.label, value: xValue }].concat(parts.map(series)),
         hooks: { draw: [drawSwitches(chart.key)] },
       },
       data,
