@@ -3,6 +3,7 @@ package org.npp4j.samples.report;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.FileChannel;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
@@ -74,6 +75,17 @@ public final class AtomicFile {
      */
     public static void write(Path target, byte[] content) throws FileSystemException {
         write(target, out -> out.write(content));
+    }
+
+    /**
+     * Replaces a file by this text in UTF-8.
+     *
+     * @param target the file
+     * @param content its text
+     * @throws FileSystemException if it cannot be written; see {@link #write(Path, Content)}
+     */
+    public static void writeText(Path target, String content) throws FileSystemException {
+        write(target, content.getBytes(StandardCharsets.UTF_8));
     }
 
     private static void rename(Path temporary, Path file) throws IOException {
