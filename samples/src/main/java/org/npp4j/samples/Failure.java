@@ -1,0 +1,140 @@
+package org.npp4j.samples;
+
+import java.io.IOException;
+import java.nio.file.AccessDeniedException;
+import java.nio.file.FileAlreadyExistsException;
+import java.nio.file.FileSystemException;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.ReadOnlyFileSystemException;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * The one place that turns whatever was thrown into one line for the user.
+ *
+ * <p>The causes are searched from the outside in; the first that is known gives the line.
+ */
+final class Failure {
+    private Failure() {}
+
+    /**
+     * Explains a failure.
+     *
+     * @param thrown what was thrown
+     * @return what is wrong and how to fix it, in one line
+     */
+    static String explain(Throwable thrown) {
+        List<Throwable> chain = causes(thrown);
+        for (Throwable cause : chain) {
+            String known = known(cause);
+            if (known != null) {
+                return oneLine(known);
+            }
+        }
+        if (thrown instanceof NoClassDefFoundError && mentions(thrown, "org.nd4j.linalg.factory.Nd4j")) {
+            return "ND4J did not start, and what stopped it was reported before. --verbose shows more";
+        }
+        String message = thrown.getMessage();
+        return oneLine(
+                message == null || message.isBlank()
+                        ? "Unexpected " + thrown.getClass().getSimpleName() + "; --verbose shows where"
+                        : isArgumentOrState(thrown)
+                                ? message
+                                : thrown.getClass().getSimpleName() + ": " + message);
+    }
+
+    private static String known(Throwable cause) {
+        if (cause instanceof AppException) {
+            return cause.getMessage();
+        }
+        if (cause instanceof OutOfMemoryError) {
+            return outOfMemory(cause);
+        }
+        if (cause.getClass().getName().endsWith("Nd4jBackend$NoAvailableBackendException")) {
+            return Backend.NONE;
+        }
+        if (cause instanceof UnsatisfiedLinkError) {
+            return Backend.nativesMissing(cause.getMessage());
+        }
+        if (cause instanceof ReadOnlyFileSystemException) {
+            return "Cannot write: the file system is read-only. Choose another folder with --out";
+        }
+        return cause instanceof IOException ? file((IOException) cause) : null;
+    }
+
+    private static String file(IOException cause) {
+        String name = cause instanceof FileSystemException ? ((FileSystemException) cause).getFile() : null;
+        if (isDiskFull(cause)) {
+            return "The disk is full: cannot write " + (name == null ? "the output" : name)
+                    + ". Free some space, or choose a folder on another disk with --out";
+        }
+        if (name == null) {
+            return null;
+        }
+        if (cause instanceof AccessDeniedException || hasCause(cause, AccessDeniedException.class)) {
+            return "No permission to use " + name + ". Change its permissions, or choose another folder with --out";
+        }
+        if (cause instanceof NoSuchFileException) {
+            return "There is no " + name + ". Check the path";
+        }
+        if (cause instanceof FileAlreadyExistsException || hasCause(cause, FileAlreadyExistsException.class)) {
+            return "Cannot create the folder of " + name + ": a file is in the way. Choose another folder with --out";
+        }
+        String reason = ((FileSystemException) cause).getReason();
+        return "Cannot use " + name + (reason == null ? "" : ": " + reason);
+    }
+
+    private static boolean isDiskFull(IOException cause) {
+        String message = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
+        return message.contains("no space left on device")
+                || message.contains("not enough space on the disk")
+                || message.contains("disk quota exceeded");
+    }
+
+    private static String outOfMemory(Throwable cause) {
+        String message = String.valueOf(cause.getMessage());
+        // JavaCPP, which holds the memory of arrays, says "Physical memory usage is too high" or "Cannot allocate".
+        if (message.toLowerCase(Locale.ROOT).contains("physical memory") || message.contains("allocate")) {
+            return "Out of memory for arrays (" + message + "). Allow more: NPP_JAVA_OPTS=\"-D" + JavaCpp.MAX_BYTES
+                    + "=4g -D" + JavaCpp.MAX_PHYSICAL_BYTES + "=6g\" ./npp ..";
+        }
+        if (message.contains("native thread")) {
+            return "The system allows no more threads (" + message + "). Raise the limit (ulimit -u)";
+        }
+        return "Out of memory in the Java heap (limit "
+                + Runtime.getRuntime().maxMemory() / (1 << 20)
+                + " MiB). Allow more: NPP_JAVA_OPTS=-Xmx2g ./npp ..";
+    }
+
+    /** System properties of JavaCPP that limit the memory of arrays. */
+    private static final class JavaCpp {
+        static final String MAX_BYTES = "org.bytedeco.javacpp.maxbytes";
+        static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxphysicalbytes";
+    }
+
+    private static boolean isArgumentOrState(Throwable thrown) {
+        return thrown.getClass() == IllegalArgumentException.class || thrown.getClass() == IllegalStateException.class;
+    }
+
+    private static boolean mentions(Throwable cause, String text) {
+        return cause.getMessage() != null
+                && cause.getMessage().replace('/', '.').contains(text);
+    }
+
+    private static boolean hasCause(Throwable thrown, Class<?> type) {
+        return causes(thrown).stream().anyMatch(type::isInstance);
+    }
+
+    private static List<Throwable> causes(Throwable thrown) {
+        List<Throwable> chain = new ArrayList<>();
+        for (Throwable cause = thrown; cause != null && !chain.contains(cause); cause = cause.getCause()) {
+            chain.add(cause);
+        }
+        return chain;
+    }
+
+    static String oneLine(String text) {
+        return text.replaceAll("\\s*\\R\\s*", " ").strip();
+    }
+}

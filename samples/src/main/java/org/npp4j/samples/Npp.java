@@ -1,0 +1,117 @@
+package org.npp4j.samples;
+
+import java.io.PrintWriter;
+import java.util.List;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/**
+ * The command line {@code npp}.
+ *
+ * <p>Exit codes: 0 done, 1 failed, 2 wrong usage. Every failure is one line on standard error, with a stack trace only
+ * after {@code --verbose}.
+ */
+@Command(
+        name = "npp",
+        description = "Next Patch Prediction for autoregressive image models, on Deeplearning4j.",
+        synopsisSubcommandLabel = "COMMAND",
+        versionProvider = Versions.class,
+        footer = {
+            "",
+            "Options of the launcher: --cuda runs on an NVIDIA GPU. NPP_JAVA_OPTS has options for the JVM,",
+            "such as NPP_JAVA_OPTS=-Xmx2g."
+        })
+public final class Npp implements Runnable {
+    private static final int FAILED = 1;
+    private static final int USAGE = 2;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Mixin
+    private StandardOptions standardOptions;
+
+    private Npp() {}
+
+    /**
+     * Runs a command and exits.
+     *
+     * @param args command and options
+     */
+    public static void main(String[] args) {
+        if (Terminal.isInteractive()) {
+            // Log lines clear the line of a progress bar; read by logback.xml.
+            System.setProperty("npp.line", "\r\u001b[K");
+        }
+        QuickstartRun training = settings -> {
+            throw new AppException("The quickstart's training is not part of this build");
+        };
+        System.exit(run(
+                List.of(new QuickstartCommand(training, Backend::start)),
+                new PrintWriter(System.out, true),
+                new PrintWriter(System.err, true),
+                args));
+    }
+
+    /**
+     * Runs a command.
+     *
+     * @param commands the commands to choose from
+     * @param out for results
+     * @param err for errors
+     * @param args command and options
+     * @return the exit code
+     */
+    static int run(List<Object> commands, PrintWriter out, PrintWriter err, String... args) {
+        CommandLine commandLine = new CommandLine(new Npp());
+        commands.forEach(commandLine::addSubcommand);
+        commandLine.getSubcommands().values().forEach(command -> command.getCommandSpec()
+                .versionProvider(new Versions()));
+        commandLine.setOut(out).setErr(err);
+        commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
+        commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
+        try {
+            return commandLine.execute(args);
+        } catch (Error e) {
+            // picocli handles exceptions alone.
+            return failed(e, isVerbose(commandLine), err);
+        }
+    }
+
+    private static int usageError(ParameterException e, PrintWriter err) {
+        CommandLine command = e.getCommandLine();
+        err.println("npp: " + Failure.oneLine(e.getMessage()) + ". See: "
+                + command.getCommandSpec().qualifiedName() + " --help");
+        return USAGE;
+    }
+
+    private static int failed(Throwable thrown, boolean verbose, PrintWriter err) {
+        err.println("npp: " + Failure.explain(thrown));
+        if (verbose) {
+            thrown.printStackTrace(err);
+        }
+        err.flush();
+        return FAILED;
+    }
+
+    private static boolean isVerbose(CommandLine commandLine) {
+        for (CommandLine.ParseResult parsed = commandLine.getParseResult();
+                parsed != null;
+                parsed = parsed.hasSubcommand() ? parsed.subcommand() : null) {
+            if (parsed.matchedOptionValue("--verbose", false)) {
+                return true;
+            }
+        }
+        return false;
+    }
+
+    /** No command was given. */
+    @Override
+    public void run() {
+        throw new ParameterException(spec.commandLine(), "Which command? quickstart is a good start");
+    }
+}

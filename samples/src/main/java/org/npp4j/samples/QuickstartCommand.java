@@ -1,0 +1,202 @@
+package org.npp4j.samples;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.LinkedHashMap;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import java.util.function.Supplier;
+import org.npp4j.samples.report.AtomicFile;
+import org.npp4j.samples.report.QuickstartReport;
+import org.npp4j.samples.report.ReportPage;
+import org.npp4j.samples.report.RunEnvironment;
+import org.npp4j.samples.report.SampleSheet;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** {@code npp quickstart}: trains the same small GPT with and without Next Patch Prediction and compares them. */
+@Command(
+        name = "quickstart",
+        description = {
+            "Trains a small GPT twice on pictures of clothes, with next-token and with Next Patch Prediction, and"
+                    + " writes report.html and report.json with pictures that both drew and what each cost."
+        },
+        footer = {"", "Takes a few minutes on two processor cores."},
+        sortOptions = false)
+final class QuickstartCommand implements Callable<Integer> {
+    private static final Logger LOG = LoggerFactory.getLogger(QuickstartCommand.class);
+
+    private static final String LOG_FILE = "run.log";
+
+    private final QuickstartRun training;
+    private final Supplier<Backend> backend;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            description = "Folder of an image set in IDX files, such as Fashion-MNIST. Default: the subset of it that"
+                    + " comes along.")
+    private Path data;
+
+    @Option(
+            names = "--out",
+            paramLabel = "DIR",
+            defaultValue = "npp-out/quickstart",
+            description = "Folder for reports, pictures and models; files of an earlier run are replaced. Default:"
+                    + " ${DEFAULT-VALUE}.")
+    private Path out;
+
+    @Option(
+            names = "--epochs",
+            paramLabel = "N",
+            defaultValue = "6",
+            description = "Epochs of each model, at least 2. Default: ${DEFAULT-VALUE}.")
+    private int epochs;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "S",
+            defaultValue = "0",
+            description = "Seed of data order, weights, dropout and drawing. Default: ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Mixin
+    private StandardOptions standardOptions;
+
+    QuickstartCommand(QuickstartRun training, Supplier<Backend> backend) {
+        this.training = training;
+        this.backend = backend;
+    }
+
+    @Override
+    public Integer call() throws IOException {
+        requireUsable();
+        Files.createDirectories(out);
+        requireWritable(out);
+        try (RunLog log = RunLog.open(out.resolve(LOG_FILE));
+                PeakMemory memory = new PeakMemory()) {
+            try {
+                run(memory);
+            } catch (IOException | RuntimeException | Error e) {
+                log.failed(e);
+                throw e;
+            }
+        }
+        return 0;
+    }
+
+    private void run(PeakMemory memory) throws IOException {
+        Instant started = Instant.now();
+        Backend machine = backend.get();
+        LOG.info("{}", machine);
+        QuickstartRun.Result result = training.run(new QuickstartSettings(data, out, epochs, seed));
+
+        Map<String, String> pictures = new LinkedHashMap<>();
+        for (SampleSheet sheet : result.sheets()) {
+            AtomicFile.write(out.resolve(sheet.file()), sheet.png());
+            pictures.put(sheet.title(), sheet.file());
+        }
+        QuickstartReport report = new QuickstartReport(
+                result.ntp(),
+                result.npp(),
+                QuickstartReport.Ratio.of(result.npp(), result.ntp()),
+                memory.gib(),
+                Duration.between(started, Instant.now()).toMillis() / 1e3,
+                result.data(),
+                settings(result),
+                environment(machine, started),
+                result.determinism(),
+                pictures);
+        AtomicFile.writeText(out.resolve("report.json"), report.toJson());
+        AtomicFile.writeText(out.resolve("report.html"), ReportPage.render(report, result.sheets()));
+        spec.commandLine().getOut().println(summary(report));
+        spec.commandLine().getOut().flush();
+    }
+
+    private void requireUsable() {
+        if (epochs < 2) {
+            throw usage("--epochs must be at least 2, one for each stage of NPP, but is " + epochs);
+        }
+        if (data != null && !Files.isDirectory(data)) {
+            throw usage("--data must be a folder with IDX files, but " + data
+                    + (Files.exists(data) ? " is a file" : " does not exist"));
+        }
+        if (Files.exists(out) && !Files.isDirectory(out)) {
+            throw usage("--out must be a folder, but " + out + " is a file");
+        }
+    }
+
+    /** Fails now and not after minutes of training. */
+    private static void requireWritable(Path folder) throws IOException {
+        Path probe = folder.resolve(".npp-" + ProcessHandle.current().pid() + ".probe");
+        AtomicFile.write(probe, new byte[] {0});
+        Files.delete(probe);
+    }
+
+    private ParameterException usage(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+
+    private Map<String, Object> settings(QuickstartRun.Result result) {
+        Map<String, Object> settings = new LinkedHashMap<>();
+        settings.put("epochs", epochs);
+        settings.put("seed", seed);
+        settings.putAll(result.settings());
+        return settings;
+    }
+
+    private RunEnvironment environment(Backend machine, Instant started) {
+        return new RunEnvironment(
+                started.truncatedTo(ChronoUnit.SECONDS).toString(),
+                "npp "
+                        + String.join(
+                                " ", spec.root().commandLine().getParseResult().originalArgs()),
+                Versions.all(),
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
+                        + System.getProperty("os.arch"),
+                Runtime.getRuntime().availableProcessors(),
+                Runtime.getRuntime().maxMemory() / (double) (1L << 30),
+                machine.name(),
+                machine.blas(),
+                machine.threads(),
+                machine.blasThreads(),
+                machine.devices());
+    }
+
+    private String summary(QuickstartReport report) {
+        return String.format(
+                Locale.ROOT,
+                "%n%-6s %10s %12s %22s%n%-6s %8.1f s %12.0f %22.3f%n%-6s %8.1f s %12.0f %22.3f%n%-6s %10.3f %12.3f%n%n"
+                        + "Report: %s",
+                "",
+                "training",
+                "GFLOP",
+                "test nats per token",
+                "NTP",
+                report.ntp().trainSeconds(),
+                report.ntp().trainGflop(),
+                report.ntp().testNllPerToken(),
+                "NPP",
+                report.npp().trainSeconds(),
+                report.npp().trainGflop(),
+                report.npp().testNllPerToken(),
+                "ratio",
+                report.ratio().trainSeconds(),
+                report.ratio().trainGflop(),
+                out.resolve("report.html"));
+    }
+}

@@ -1,0 +1,20 @@
+package org.npp4j.samples;
+
+/** Whether someone watches. */
+final class Terminal {
+    /** Set by the launcher, which can ask whether standard error is a terminal; the JVM cannot. */
+    static final String PROPERTY = "npp.terminal";
+
+    private Terminal() {}
+
+    /** {@return whether standard error is a terminal that can redraw a line} */
+    static boolean isInteractive() {
+        return isInteractive(
+                System.getProperty(PROPERTY), System.console() != null, System.getenv("TERM"), System.getenv("CI"));
+    }
+
+    static boolean isInteractive(String property, boolean console, String term, String ci) {
+        boolean terminal = property == null ? console : Boolean.parseBoolean(property);
+        return terminal && !"dumb".equals(term) && (ci == null || ci.isEmpty());
+    }
+}
