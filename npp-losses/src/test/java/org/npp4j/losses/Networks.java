@@ -101,6 +101,27 @@ final class Networks {
         return network;
     }
 
+    /** PatchAverage and the head alone: masks of the features reach it, which an LSTM would stop. */
+    Model buildWithoutLstm() {
+        NeuralNetConfiguration.Builder settings =
+                new NeuralNetConfiguration.Builder().seed(7).dataType(type).updater(updater);
+        PatchOutputLayer head = head().nIn(FEATURES).build();
+        PatchAverage average = new PatchAverage(grid, patchSide, format);
+        if (graph) {
+            ComputationGraph network = new ComputationGraph(settings.graphBuilder()
+                    .addInputs("in")
+                    .addLayer("head", head, average, "in")
+                    .setOutputs("head")
+                    .build());
+            network.init();
+            return network;
+        }
+        MultiLayerNetwork network = new MultiLayerNetwork(
+                settings.list().layer(head).inputPreProcessor(0, average).build());
+        network.init();
+        return network;
+    }
+
     DataSet data(int batch, long seed) {
         Random random = new Random(seed);
         int n = grid.tokens();
