@@ -32,8 +32,8 @@ import org.npp4j.losses.impl.PatchOutputLayerImpl;
  * <ul>
  *   <li>input: [B, K, D] (NWC) or [B, D, K] (NCW)
  *   <li>output: [B, K, V] or [B, V, K]: logits (IDENTITY, the default) or probabilities (SOFTMAX)
- *   <li>labels and masks: as for {@link PatchCrossEntropy}. A label mask decides alone; without one, a mask that comes
- *       through the network from the features says which positions count
+ *   <li>labels and masks: as for {@link PatchCrossEntropy}. A label mask decides alone. Without one, a mask that comes
+ *       through the network from the features says which positions count; recurrent layers do not let it through
  *   <li>score: mean cross-entropy in nats per token, plus the regularization terms of the whole network as everywhere in
  *       Deeplearning4j; {@link #crossEntropy} gives it without them
  *   <li>parameters: W [D, V], b [V] if there is a bias
@@ -221,6 +221,20 @@ public class PatchOutputLayer extends BaseOutputLayer {
          */
         public Builder dataFormat(RNNFormat format) {
             this.dataFormat = format;
+            return this;
+        }
+
+        /**
+         * Weight decay of W; the bias has none. Set it here rather than for the whole network, where Deeplearning4j
+         * applies it twice.
+         *
+         * @param coefficient share of W that a step takes away
+         * @param applyLearningRate whether the learning rate multiplies it
+         * @return this
+         */
+        @Override
+        public Builder weightDecay(double coefficient, boolean applyLearningRate) {
+            super.weightDecay(coefficient, applyLearningRate);
             return this;
         }
 
