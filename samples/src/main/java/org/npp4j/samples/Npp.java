@@ -47,11 +47,8 @@ public final class Npp implements Runnable {
             // Log lines clear the line of a progress bar; read by logback.xml.
             System.setProperty("npp.line", "\r\u001b[K");
         }
-        QuickstartRun training = settings -> {
-            throw new AppException("The quickstart's training is not part of this build");
-        };
         System.exit(run(
-                List.of(new QuickstartCommand(training, Backend::start)),
+                List.of(new QuickstartCommand(new QuickstartTraining(), Backend::start)),
                 new PrintWriter(System.out, true),
                 new PrintWriter(System.err, true),
                 args));

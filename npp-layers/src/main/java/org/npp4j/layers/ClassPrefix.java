@@ -1,0 +1,115 @@
+package org.npp4j.layers;
+
+import org.deeplearning4j.nn.conf.RNNFormat;
+import org.deeplearning4j.nn.conf.graph.GraphVertex;
+import org.deeplearning4j.nn.conf.inputs.InputType;
+import org.deeplearning4j.nn.conf.inputs.InvalidInputTypeException;
+import org.deeplearning4j.nn.conf.memory.LayerMemoryReport;
+import org.deeplearning4j.nn.conf.memory.MemoryReport;
+import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.impl.ClassPrefixImpl;
+
+/**
+ * Puts the condition in front of a sequence and drops the sequence's last position, so that position i predicts element i:
+ * [class, x1 .. x(K-1)].
+ *
+ * <ul>
+ *   <li>first input: the condition's embeddings [B, C, D] (C = 1 for a class), or [B, D]
+ *   <li>second input: tokens or patches [B, K, D], NWC
+ *   <li>output: [B, C + K - 1, D]; masks follow, condition tokens always count
+ * </ul>
+ *
+ * <p>With classifier-free guidance the class is dropped at random in its embedding: {@link TokenEmbedding#ofClasses}.
+ */
+public class ClassPrefix extends GraphVertex {
+    private static final long serialVersionUID = 1L;
+
+    /** The vertex has no settings. */
+    public ClassPrefix() {}
+
+    @Override
+    public GraphVertex clone() {
+        return new ClassPrefix();
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof ClassPrefix;
+    }
+
+    @Override
+    public int hashCode() {
+        return ClassPrefix.class.hashCode();
+    }
+
+    @Override
+    public long numParams(boolean backprop) {
+        return 0;
+    }
+
+    @Override
+    public int minVertexInputs() {
+        return 2;
+    }
+
+    @Override
+    public int maxVertexInputs() {
+        return 2;
+    }
+
+    @Override
+    public org.deeplearning4j.nn.graph.vertex.GraphVertex instantiate(
+            ComputationGraph graph,
+            String name,
+            int index,
+            INDArray paramsView,
+            boolean initializeParams,
+            DataType networkDatatype) {
+        return new ClassPrefixImpl(graph, name, index, networkDatatype);
+    }
+
+    @Override
+    public InputType getOutputType(int layerIndex, InputType... vertexInputs) throws InvalidInputTypeException {
+        if (vertexInputs.length != 2
+                || !(vertexInputs[1] instanceof InputType.InputTypeRecurrent)
+                || ((InputType.InputTypeRecurrent) vertexInputs[1]).getFormat() != RNNFormat.NWC) {
+            throw new InvalidInputTypeException(
+                    "ClassPrefix takes two inputs, the condition's embeddings and a sequence"
+                            + " [batch, positions, width] (RNNFormat.NWC), got "
+                            + java.util.Arrays.toString(vertexInputs));
+        }
+        InputType.InputTypeRecurrent sequence = (InputType.InputTypeRecurrent) vertexInputs[1];
+        InputType condition = vertexInputs[0];
+        long width;
+        long conditionTokens = 1;
+        if (condition instanceof InputType.InputTypeRecurrent) {
+            width = ((InputType.InputTypeRecurrent) condition).getSize();
+            conditionTokens = ((InputType.InputTypeRecurrent) condition).getTimeSeriesLength();
+        } else {
+            width = condition.arrayElementsPerExample();
+        }
+        if (width != sequence.getSize()) {
+            throw new InvalidInputTypeException("ClassPrefix needs inputs of equal width, got a condition of width "
+                    + width + " and a sequence of width " + sequence.getSize());
+        }
+        long length = sequence.getTimeSeriesLength();
+        return InputType.recurrent(
+                width, length < 0 || conditionTokens < 0 ? -1 : conditionTokens + length - 1, RNNFormat.NWC);
+    }
+
+    @Override
+    public MemoryReport getMemoryReport(InputType... inputTypes) {
+        return new LayerMemoryReport.Builder(null, ClassPrefix.class, inputTypes[1], inputTypes[1])
+                .standardMemory(0, 0)
+                .workingMemory(0, 0, 0, 0)
+                .cacheMemory(0, 0)
+                .build();
+    }
+
+    @Override
+    public String toString() {
+        return "ClassPrefix()";
+    }
+}

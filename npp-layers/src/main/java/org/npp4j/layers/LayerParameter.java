@@ -1,0 +1,32 @@
+package org.npp4j.layers;
+
+/**
+ * One parameter array of a layer.
+ *
+ * @param name its key; Deeplearning4j joins layer and key with an underscore, so it holds none
+ * @param kind what it is for
+ * @param shape its shape
+ */
+record LayerParameter(String name, Kind kind, long... shape) {
+
+    enum Kind {
+        /** A matrix [in, out] in 'f' order: the bytes of a PyTorch Linear.weight [out, in]. Decayed. */
+        WEIGHT,
+        /** A look-up table [rows, width] in 'c' order: the bytes of a PyTorch Embedding.weight. Decayed. */
+        TABLE,
+        /** A scale for every unit, initially 1. Not decayed. */
+        GAIN
+    }
+
+    char order() {
+        return kind == Kind.WEIGHT ? 'f' : 'c';
+    }
+
+    long length() {
+        long length = 1;
+        for (long side : shape) {
+            length *= side;
+        }
+        return length;
+    }
+}

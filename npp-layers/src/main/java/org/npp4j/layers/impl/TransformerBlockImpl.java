@@ -1,0 +1,347 @@
+package org.npp4j.layers.impl;
+
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
+import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.gradient.Gradient;
+import org.deeplearning4j.nn.workspace.ArrayType;
+import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
+import org.nd4j.common.primitives.Pair;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
+import org.nd4j.linalg.api.ops.random.impl.BernoulliDistribution;
+import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.npp4j.layers.TokenGrid;
+import org.npp4j.layers.TransformerBlock;
+import org.npp4j.layers.kernel.Allocator;
+import org.npp4j.layers.kernel.AttentionShape;
+import org.npp4j.layers.kernel.KeyValueCache;
+import org.npp4j.layers.kernel.Products;
+import org.npp4j.layers.kernel.RotaryTable;
+
+/**
+ * Run-time half of {@link TransformerBlock}.
+ *
+ * <p>The training forward pass keeps its intermediate arrays in the workspace that lives until the end of the backward
+ * pass, so that nothing is computed twice.
+ */
+public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlock> {
+    private static final long serialVersionUID = 1L;
+
+    /** One table for each number of positions: a stage has one length. */
+    private final transient Map<Integer, RotaryTable> rotaryTables = new ConcurrentHashMap<>();
+
+    private transient Forward forward;
+
+    /**
+     * A layer without parameters yet.
+     *
+     * @param conf the layer's configuration
+     * @param dataType of parameters and activations
+     */
+    public TransformerBlockImpl(NeuralNetConfiguration conf, DataType dataType) {
+        super(conf, dataType);
+    }
+
+    /** What the backward pass reads, in the order in which the forward pass makes it. */
+    private static final class Forward {
+        private INDArray input;
+        private INDArray x;
+        private INDArray attentionScale;
+        private INDArray attentionIn;
+        private INDArray[] attention;
+        private INDArray attentionOut;
+        private BranchDropout attentionDropout;
+        private INDArray h;
+        private INDArray feedForwardScale;
+        private INDArray feedForwardIn;
+        private INDArray gate;
+        private INDArray up;
+        private INDArray activated;
+        private BranchDropout feedForwardDropout;
+    }
+
+    /** The factors that a branch was multiplied by; null where nothing was dropped. */
+    private record BranchDropout(INDArray units, INDArray paths) {
+        /** Multiplies a branch, or its gradient, [R, D]. */
+        INDArray apply(INDArray branch) {
+            if (units != null) {
+                branch.muli(units);
+            }
+            if (paths != null) {
+                INDArray perExample = branch.reshape(paths.length(), branch.length() / paths.length());
+                Nd4j.exec(new BroadcastMulOp(perExample, paths, perExample, 0));
+            }
+            return branch;
+        }
+
+        boolean isEmpty() {
+            return units == null && paths == null;
+        }
+    }
+
+    @Override
+    public INDArray activate(boolean training, LayerWorkspaceMgr workspaceMgr) {
+        assertInputSet(false);
+        applyDropOutIfNecessary(training, workspaceMgr);
+        INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, input.shape(), 'c');
+        Forward pass = run(
+                training,
+                kept(training, workspaceMgr),
+                allocator(ArrayType.FF_WORKING_MEM, workspaceMgr),
+                inputRows(training, workspaceMgr),
+                out.reshape(input.size(0) * input.size(1), input.size(2)));
+        forward = training ? pass : null;
+        return out;
+    }
+
+    private Forward run(boolean training, Allocator kept, Allocator scratch, INDArray x, INDArray out) {
+        TransformerBlock block = layerConf();
+        AttentionShape shape = attentionShape();
+        RotaryTable rotary = rotaryTable(input.size(1));
+        long rows = x.rows();
+        long width = block.getNIn();
+        Forward f = new Forward();
+        f.input = input;
+        f.x = x;
+
+        f.attentionScale = kept.create(rows);
+        f.attentionIn = kept.create(rows, width);
+        kernel().rmsNorm(
+                        x,
+                        getParam(TransformerBlock.ATTENTION_GAIN),
+                        block.getEpsilon(),
+                        f.attentionScale,
+                        f.attentionIn);
+        INDArray[] qkv = queriesKeysValues(f.attentionIn, scratch);
+        f.attentionOut = kept.create(rows, width);
+        f.attention = kernel().attention(shape, qkv[0], qkv[1], qkv[2], rotary, kept, scratch, f.attentionOut);
+        f.h = kept.create(rows, width);
+        Products.linear(f.attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
+        f.attentionDropout = drop(training, block.getResidualDropout(), rows, width, kept);
+        f.attentionDropout.apply(f.h).addi(x);
+
+        f.feedForwardScale = kept.create(rows);
+        f.feedForwardIn = kept.create(rows, width);
+        feedForward(f, kept, out);
+        f.feedForwardDropout = drop(training, block.getFeedForwardDropout(), rows, width, kept);
+        f.feedForwardDropout.apply(out).addi(f.h);
+        return f;
+    }
+
+    /** [R, D] -> query [R, H x E], key [R, G x E], value [R, G x E]. */
+    private INDArray[] queriesKeysValues(INDArray normed, Allocator scratch) {
+        INDArray[] weights = splitQkv(getParam(TransformerBlock.QKV_WEIGHT));
+        INDArray[] results = new INDArray[weights.length];
+        for (int i = 0; i < weights.length; i++) {
+            results[i] = scratch.create(normed.rows(), weights[i].columns());
+            Products.linear(normed, weights[i], results[i]);
+        }
+        return results;
+    }
+
+    private void feedForward(Forward f, Allocator allocator, INDArray out) {
+        kernel().rmsNorm(
+                        f.h,
+                        getParam(TransformerBlock.FEED_FORWARD_GAIN),
+                        layerConf().getEpsilon(),
+                        f.feedForwardScale,
+                        f.feedForwardIn);
+        long rows = f.h.rows();
+        int hidden = layerConf().getFeedForwardWidth();
+        f.gate = allocator.create(rows, hidden);
+        f.up = allocator.create(rows, hidden);
+        f.activated = allocator.create(rows, hidden);
+        Products.linear(f.feedForwardIn, getParam(TransformerBlock.GATE_WEIGHT), f.gate);
+        Products.linear(f.feedForwardIn, getParam(TransformerBlock.UP_WEIGHT), f.up);
+        kernel().swiGlu(f.gate, f.up, f.activated);
+        Products.linear(f.activated, getParam(TransformerBlock.DOWN_WEIGHT), out);
+    }
+
+    @Override
+    public Pair<Gradient, INDArray> backpropGradient(INDArray epsilon, LayerWorkspaceMgr workspaceMgr) {
+        assertInputSet(true);
+        if (forward == null || forward.input != input) {
+            throw new IllegalStateException(
+                    "The backward pass needs the training forward pass of the same input before it " + layerId());
+        }
+        Forward f = forward;
+        forward = null;
+        Allocator scratch = allocator(ArrayType.BP_WORKING_MEM, workspaceMgr);
+        long rows = f.x.rows();
+        long width = layerConf().getNIn();
+        long hidden = layerConf().getFeedForwardWidth();
+        INDArray dOut = rows(epsilon, ArrayType.BP_WORKING_MEM, workspaceMgr);
+
+        // feed-forward branch
+        INDArray dBranch = branchGradient(f.feedForwardDropout, dOut, scratch);
+        weightGradient(f.activated, dBranch, TransformerBlock.DOWN_WEIGHT);
+        INDArray dActivated = scratch.create(rows, hidden);
+        Products.linearInputGradient(dBranch, getParam(TransformerBlock.DOWN_WEIGHT), dActivated, 0);
+        INDArray dGate = scratch.create(rows, hidden);
+        INDArray dUp = scratch.create(rows, hidden);
+        kernel().swiGluGradient(dActivated, f.gate, f.up, dGate, dUp);
+        weightGradient(f.feedForwardIn, dGate, TransformerBlock.GATE_WEIGHT);
+        weightGradient(f.feedForwardIn, dUp, TransformerBlock.UP_WEIGHT);
+        INDArray dh = scratch.create(rows, width);
+        Products.linearInputGradient(dGate, getParam(TransformerBlock.GATE_WEIGHT), dh, 0);
+        Products.linearInputGradient(dUp, getParam(TransformerBlock.UP_WEIGHT), dh, 1);
+        normGradient(dh, f.h, f.feedForwardScale, TransformerBlock.FEED_FORWARD_GAIN, dh);
+        dh.addi(dOut);
+
+        // attention branch
+        dBranch = branchGradient(f.attentionDropout, dh, scratch);
+        weightGradient(f.attentionOut, dBranch, TransformerBlock.OUT_WEIGHT);
+        INDArray dAttention = scratch.create(rows, width);
+        Products.linearInputGradient(dBranch, getParam(TransformerBlock.OUT_WEIGHT), dAttention, 0);
+        INDArray[] weights = splitQkv(getParam(TransformerBlock.QKV_WEIGHT));
+        INDArray[] dQkv = new INDArray[weights.length];
+        for (int i = 0; i < weights.length; i++) {
+            dQkv[i] = scratch.create(rows, weights[i].columns());
+        }
+        kernel().attentionGradient(
+                        attentionShape(),
+                        f.attention,
+                        rotaryTable(input.size(1)),
+                        dAttention,
+                        scratch,
+                        dQkv[0],
+                        dQkv[1],
+                        dQkv[2]);
+        INDArray[] weightGradients = splitQkv(gradientViews.get(TransformerBlock.QKV_WEIGHT));
+        INDArray dx = workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, dataType, input.shape(), 'c');
+        INDArray dxRows = dx.reshape(rows, width);
+        for (int i = 0; i < weights.length; i++) {
+            Products.linearWeightGradient(f.attentionIn, dQkv[i], weightGradients[i]);
+            Products.linearInputGradient(dQkv[i], weights[i], dxRows, i == 0 ? 0 : 1);
+        }
+        normGradient(dxRows, f.x, f.attentionScale, TransformerBlock.ATTENTION_GAIN, dxRows);
+        dxRows.addi(dh);
+        return new Pair<>(gradients(), backpropDropOutIfPresent(dx));
+    }
+
+    private void weightGradient(INDArray x, INDArray dy, String key) {
+        Products.linearWeightGradient(x, dy, gradientViews.get(key));
+    }
+
+    private void normGradient(INDArray dy, INDArray x, INDArray scale, String key, INDArray dx) {
+        kernel().rmsNormGradient(dy, x, getParam(key), scale, gradientViews.get(key), dx);
+    }
+
+    /** The gradient behind a branch's dropout; the one before it is still needed for the residual. */
+    private static INDArray branchGradient(BranchDropout dropout, INDArray gradient, Allocator scratch) {
+        return dropout.isEmpty()
+                ? gradient
+                : dropout.apply(scratch.create(gradient.shape()).assign(gradient));
+    }
+
+    private BranchDropout drop(boolean training, double unitProbability, long rows, long width, Allocator kept) {
+        double pathProbability = layerConf().getPathDropout();
+        return new BranchDropout(
+                training && unitProbability > 0 ? keepFactors(unitProbability, kept.create(rows, width)) : null,
+                training && pathProbability > 0 ? keepFactors(pathProbability, kept.create(input.size(0))) : null);
+    }
+
+    /** 0 with the probability of dropping, else 1 / (1 - probability). */
+    private static INDArray keepFactors(double probability, INDArray result) {
+        double keep = 1 - probability;
+        Nd4j.getExecutioner().exec(new BernoulliDistribution(result, keep));
+        return result.divi(keep);
+    }
+
+    /**
+     * An empty cache for {@link #decode}.
+     *
+     * @param batch B
+     * @return a cache for the whole sequence at p = 1
+     */
+    public KeyValueCache newCache(long batch) {
+        TransformerBlock block = layerConf();
+        return new KeyValueCache(dataType, batch, block.getKeyValueHeads(), fullLength(), block.headWidth());
+    }
+
+    /**
+     * The output at the next positions of a sequence of tokens (p = 1), given the cached positions before.
+     *
+     * @param next [B, S, D], the input at the next S positions
+     * @param cache keys and values so far; grows by S positions
+     * @param workspaceMgr where intermediate arrays live
+     * @return [B, S, D], equal to what {@link #activate} gives at these positions
+     * @throws IllegalStateException if the sequence is complete
+     */
+    public INDArray decode(INDArray next, KeyValueCache cache, LayerWorkspaceMgr workspaceMgr) {
+        setInput(next, workspaceMgr);
+        Allocator scratch = allocator(ArrayType.FF_WORKING_MEM, workspaceMgr);
+        INDArray x = inputRows(false, workspaceMgr);
+        long rows = x.rows();
+        long width = layerConf().getNIn();
+        Forward f = new Forward();
+        f.attentionScale = scratch.create(rows);
+        f.attentionIn = scratch.create(rows, width);
+        kernel().rmsNorm(
+                        x,
+                        getParam(TransformerBlock.ATTENTION_GAIN),
+                        layerConf().getEpsilon(),
+                        f.attentionScale,
+                        f.attentionIn);
+        INDArray[] qkv = queriesKeysValues(f.attentionIn, scratch);
+        INDArray attentionOut = scratch.create(rows, width);
+        kernel().cachedAttention(
+                        attentionShape(),
+                        qkv[0],
+                        qkv[1],
+                        qkv[2],
+                        rotaryTable(fullLength()),
+                        cache,
+                        scratch,
+                        attentionOut);
+        f.h = scratch.create(rows, width);
+        Products.linear(attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
+        f.h.addi(x);
+        f.feedForwardScale = scratch.create(rows);
+        f.feedForwardIn = scratch.create(rows, width);
+        INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, next.shape(), 'c');
+        feedForward(f, scratch, out.reshape(rows, width));
+        out.reshape(rows, width).addi(f.h);
+        return out;
+    }
+
+    private int fullLength() {
+        return layerConf().getConditionTokens() + layerConf().getGrid().tokens() - 1;
+    }
+
+    private AttentionShape attentionShape() {
+        TransformerBlock block = layerConf();
+        return new AttentionShape(
+                input.size(0), input.size(1), block.getHeads(), block.getKeyValueHeads(), block.headWidth());
+    }
+
+    private RotaryTable rotaryTable(long positions) {
+        TransformerBlock block = layerConf();
+        return rotaryTables.computeIfAbsent((int) positions, length -> {
+            int patches = length - block.getConditionTokens() + 1;
+            TokenGrid patchGrid = block.getGrid().ofPatches(block.getGrid().patchSideFor(patches));
+            return new RotaryTable(
+                    patchGrid, block.getConditionTokens(), block.headWidth(), block.getRotaryBase(), dataType);
+        });
+    }
+
+    /** The query, key and value columns of [D, (H + 2 G) E]: contiguous views, since the array is in 'f' order. */
+    private INDArray[] splitQkv(INDArray qkv) {
+        long q = layerConf().getNIn();
+        long kv = (long) layerConf().getKeyValueHeads() * layerConf().headWidth();
+        return new INDArray[] {columns(qkv, 0, q), columns(qkv, q, q + kv), columns(qkv, q + kv, q + 2 * kv)};
+    }
+
+    private static INDArray columns(INDArray matrix, long from, long to) {
+        return matrix.get(NDArrayIndex.all(), NDArrayIndex.interval(from, to));
+    }
+
+    @Override
+    public void clear() {
+        super.clear();
+        forward = null;
+    }
+}

@@ -1,0 +1,77 @@
+package org.npp4j.layers.kernel;
+
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.memory.MemoryWorkspace;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
+
+/** Rotated keys, and values, of the positions that one layer has already seen while a sequence is generated. */
+public final class KeyValueCache {
+    private final INDArray keys;
+    private final INDArray values;
+    private int length;
+
+    /**
+     * An empty cache; its arrays live outside workspaces, until the cache is collected.
+     *
+     * @param dataType of keys and values
+     * @param batch B
+     * @param keyValueHeads G
+     * @param capacity the longest sequence
+     * @param headWidth E
+     */
+    public KeyValueCache(DataType dataType, long batch, int keyValueHeads, int capacity, int headWidth) {
+        try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
+            keys = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
+            values = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
+        }
+    }
+
+    /** {@return how many positions it holds} */
+    public int length() {
+        return length;
+    }
+
+    /** {@return the longest sequence it can hold} */
+    public int capacity() {
+        return (int) keys.size(2);
+    }
+
+    /** Forgets every position, so that the arrays serve the next sequence. */
+    public void clear() {
+        length = 0;
+    }
+
+    /**
+     * Appends positions.
+     *
+     * @param newKeys [B, G, S, E], any strides
+     * @param newValues [B, G, S, E], any strides
+     * @throws IllegalStateException if the cache is full
+     */
+    void append(INDArray newKeys, INDArray newValues) {
+        int end = length + (int) newKeys.size(2);
+        if (end > capacity()) {
+            throw new IllegalStateException("The key/value cache holds " + capacity() + " positions, got " + end
+                    + ". Start the next sequence with an empty cache");
+        }
+        slice(keys, length, end).assign(newKeys);
+        slice(values, length, end).assign(newValues);
+        length = end;
+    }
+
+    /** {@return the keys so far, [B, G, length, E], a view} */
+    INDArray keys() {
+        return slice(keys, 0, length);
+    }
+
+    /** {@return the values so far, [B, G, length, E], a view} */
+    INDArray values() {
+        return slice(values, 0, length);
+    }
+
+    private static INDArray slice(INDArray array, int from, int to) {
+        return array.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.interval(from, to), NDArrayIndex.all());
+    }
+}

@@ -1,0 +1,239 @@
+package org.npp4j.layers.kernel;
+
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ConcurrentMap;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.memory.MemoryWorkspace;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
+import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
+import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
+import org.nd4j.linalg.api.ops.impl.reduce.floating.SquaredNorm;
+import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
+import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
+import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.ops.transforms.Transforms;
+
+/** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
+public final class Nd4jKernel implements TransformerKernel {
+    /** The only instance; it has no state but cached masks. */
+    public static final Nd4jKernel INSTANCE = new Nd4jKernel();
+
+    /** Added to the scores of positions that must not be seen: large enough that their weight is exactly 0. */
+    private static final double UNSEEN = -1e9;
+
+    private record MaskKey(DataType dataType, long queries, long keys) {}
+
+    private final ConcurrentMap<MaskKey, INDArray> causalMasks = new ConcurrentHashMap<>();
+
+    private Nd4jKernel() {}
+
+    @Override
+    public void rmsScale(INDArray x, double epsilon, INDArray scale) {
+        Nd4j.exec(new SquaredNorm(x, scale, false, 1));
+        scale.divi(x.size(1)).addi(epsilon);
+        Transforms.sqrt(scale, false);
+        scale.rdivi(1.0);
+    }
+
+    @Override
+    public void rmsNorm(INDArray x, INDArray gain, double epsilon, INDArray scale, INDArray y) {
+        rmsScale(x, epsilon, scale);
+        Nd4j.exec(new BroadcastMulOp(x, scale, y, 0));
+        Nd4j.exec(new BroadcastMulOp(y, gain, y, 1));
+    }
+
+    @Override
+    public void rmsNormGradient(INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray dGain, INDArray dx) {
+        long width = x.size(1);
+        INDArray normed = Nd4j.createUninitialized(x.dataType(), x.shape(), 'c');
+        Nd4j.exec(new BroadcastMulOp(x, scale, normed, 0));
+        INDArray product = Nd4j.createUninitialized(x.dataType(), x.shape(), 'c');
+        dy.muli(normed, product);
+        product.sum(dGain.reshape(width), 0);
+        // dx = scale * (g - normed * mean(g * normed)), g = dy * gain
+        INDArray mean = product.mmul(gain.reshape(width, 1)).reshape(x.size(0)).divi(width);
+        Nd4j.exec(new BroadcastMulOp(dy, gain, dx, 1));
+        Nd4j.exec(new BroadcastMulOp(normed, mean, normed, 0));
+        dx.subi(normed);
+        Nd4j.exec(new BroadcastMulOp(dx, scale, dx, 0));
+    }
+
+    @Override
+    public void swiGlu(INDArray a, INDArray b, INDArray y) {
+        Nd4j.exec(new Sigmoid(a, y));
+        y.muli(a).muli(b);
+    }
+
+    @Override
+    public void swiGluGradient(INDArray dy, INDArray a, INDArray b, INDArray da, INDArray db) {
+        // silu'(a) = sigmoid(a) (1 + a) - sigmoid(a) silu(a) = sigmoid(a) (1 + a - silu(a))
+        Nd4j.exec(new Sigmoid(a, da));
+        a.muli(da, db);
+        INDArray slope = a.sub(db).addi(1).muli(da);
+        db.muli(dy);
+        dy.muli(b).muli(slope, da);
+    }
+
+    @Override
+    public INDArray[] attention(
+            AttentionShape shape,
+            INDArray q,
+            INDArray k,
+            INDArray v,
+            RotaryTable rotary,
+            Allocator kept,
+            Allocator scratch,
+            INDArray out) {
+        long t = shape.positions();
+        rotate(q, shape, shape.heads(), rotary, 0, false, scratch);
+        rotate(k, shape, shape.keyValueHeads(), rotary, 0, false, scratch);
+        INDArray qh = toHeads(q.muli(scoreScale(shape)), shape, shape.heads(), kept);
+        INDArray kh = toHeads(k, shape, shape.keyValueHeads(), kept);
+        INDArray vh = toHeads(v, shape, shape.keyValueHeads(), kept);
+        // [B, H, T, E] x [B, G, T, E]^T -> [B, H, T, T]
+        INDArray weights = kept.create(shape.batch(), shape.heads(), t, t);
+        Nd4j.matmul(grouped(qh, shape), kh, grouped(weights, shape), false, true, false);
+        Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, t), weights, 2, 3));
+        Nd4j.exec(new SoftMax(weights, weights, -1));
+        // [B, H, T, T] x [B, G, T, E] -> [B, H, T, E]
+        INDArray mixed = scratch.create(shape.batch(), shape.heads(), t, shape.headWidth());
+        Nd4j.matmul(grouped(weights, shape), vh, grouped(mixed, shape), false, false, false);
+        toRows(mixed, out);
+        return new INDArray[] {qh, kh, vh, weights};
+    }
+
+    @Override
+    public void attentionGradient(
+            AttentionShape shape,
+            INDArray[] forward,
+            RotaryTable rotary,
+            INDArray dOut,
+            Allocator scratch,
+            INDArray dq,
+            INDArray dk,
+            INDArray dv) {
+        INDArray qh = forward[0];
+        INDArray kh = forward[1];
+        INDArray vh = forward[2];
+        INDArray weights = forward[3];
+        INDArray dMixed = toHeads(dOut, shape, shape.heads(), scratch);
+
+        INDArray dvh = scratch.create(vh.shape());
+        Nd4j.matmul(grouped(weights, shape), grouped(dMixed, shape), dvh, true, false, false);
+        toRows(dvh, dv);
+
+        // through the softmax: dS = w * (dw - sum(w * dw))
+        INDArray dScores = scratch.create(weights.shape());
+        Nd4j.matmul(grouped(dMixed, shape), vh, grouped(dScores, shape), false, true, false);
+        INDArray product = scratch.create(weights.shape());
+        weights.muli(dScores, product);
+        long rows = shape.batch() * shape.heads() * shape.positions();
+        INDArray sums = product.reshape(rows, shape.positions()).sum(1);
+        INDArray flat = dScores.reshape(rows, shape.positions());
+        Nd4j.exec(new BroadcastSubOp(flat, sums, flat, 0));
+        dScores.muli(weights);
+
+        // The kept queries carry the scale of the scores, so dk needs none.
+        INDArray dqh = scratch.create(qh.shape());
+        Nd4j.matmul(grouped(dScores, shape), kh, grouped(dqh, shape), false, false, false);
+        INDArray dkh = scratch.create(kh.shape());
+        Nd4j.matmul(grouped(dScores, shape), grouped(qh, shape), dkh, true, false, false);
+        toRows(dqh.muli(scoreScale(shape)), dq);
+        toRows(dkh, dk);
+        rotate(dq, shape, shape.heads(), rotary, 0, true, scratch);
+        rotate(dk, shape, shape.keyValueHeads(), rotary, 0, true, scratch);
+    }
+
+    @Override
+    public void cachedAttention(
+            AttentionShape shape,
+            INDArray q,
+            INDArray k,
+            INDArray v,
+            RotaryTable rotary,
+            KeyValueCache cache,
+            Allocator scratch,
+            INDArray out) {
+        long past = cache.length();
+        long t = shape.positions();
+        rotate(q, shape, shape.heads(), rotary, past, false, scratch);
+        rotate(k, shape, shape.keyValueHeads(), rotary, past, false, scratch);
+        cache.append(headsView(k, shape, shape.keyValueHeads()), headsView(v, shape, shape.keyValueHeads()));
+        INDArray qh = toHeads(q.muli(scoreScale(shape)), shape, shape.heads(), scratch);
+        INDArray weights = scratch.create(shape.batch(), shape.heads(), t, past + t);
+        Nd4j.matmul(grouped(qh, shape), cache.keys(), grouped(weights, shape), false, true, false);
+        if (t > 1) {
+            Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, past + t), weights, 2, 3));
+        }
+        Nd4j.exec(new SoftMax(weights, weights, -1));
+        INDArray mixed = scratch.create(qh.shape());
+        Nd4j.matmul(grouped(weights, shape), cache.values(), grouped(mixed, shape), false, false, false);
+        toRows(mixed, out);
+    }
+
+    private static double scoreScale(AttentionShape shape) {
+        return 1 / Math.sqrt(shape.headWidth());
+    }
+
+    /** x = x * cos + (x * sin) turned by 90 degrees (backwards for the gradient); x is [R, heads x E]. */
+    private static void rotate(
+            INDArray x,
+            AttentionShape shape,
+            int heads,
+            RotaryTable rotary,
+            long from,
+            boolean backwards,
+            Allocator scratch) {
+        long to = from + shape.positions();
+        long width = (long) heads * shape.headWidth();
+        INDArray turned = scratch.create(x.shape());
+        // [R, heads x E] as [B, T x heads x E]: the table repeats for every example
+        INDArray perExample = x.reshape(shape.batch(), shape.positions() * width);
+        Nd4j.exec(new BroadcastMulOp(perExample, rotary.sines(heads, from, to), turned.reshape(perExample.shape()), 1));
+        Nd4j.exec(new BroadcastMulOp(perExample, rotary.cosines(heads, from, to), perExample, 1));
+        // [R x heads, E] x [E, E], added
+        long[] pairs = {x.size(0) * heads, shape.headWidth()};
+        Nd4j.gemm(rotary.quarterTurn(), turned.reshape(pairs), x.reshape(pairs).transpose(), !backwards, true, 1, 1);
+    }
+
+    /** [R, heads x E] as a [B, heads, T, E] view. */
+    private static INDArray headsView(INDArray rows, AttentionShape shape, int heads) {
+        return rows.reshape(shape.batch(), shape.positions(), heads, shape.headWidth())
+                .permute(0, 2, 1, 3);
+    }
+
+    private static INDArray toHeads(INDArray rows, AttentionShape shape, int heads, Allocator allocator) {
+        INDArray result = allocator.create(shape.batch(), heads, shape.positions(), shape.headWidth());
+        return result.assign(headsView(rows, shape, heads));
+    }
+
+    /** [B, heads, T, E] into [R, heads x E]. */
+    private static void toRows(INDArray heads, INDArray rows) {
+        rows.reshape(heads.size(0), heads.size(2), heads.size(1), heads.size(3)).assign(heads.permute(0, 2, 1, 3));
+    }
+
+    /** [B, H, T, x] as [B, G, H/G x T, x]: the heads of a group are stacked, so that its keys need no copies. */
+    private static INDArray grouped(INDArray heads, AttentionShape shape) {
+        if (shape.headsPerGroup() == 1) {
+            return heads;
+        }
+        return heads.reshape(
+                heads.size(0), shape.keyValueHeads(), shape.headsPerGroup() * heads.size(2), heads.size(3));
+    }
+
+    /** [queries, keys]: 0 where the last queries of the keys may look, else {@link #UNSEEN}. */
+    private INDArray causalMask(DataType dataType, long queries, long keys) {
+        return causalMasks.computeIfAbsent(new MaskKey(dataType, queries, keys), key -> {
+            float[][] mask = new float[(int) queries][(int) keys];
+            for (int i = 0; i < queries; i++) {
+                for (int j = 0; j < keys; j++) {
+                    mask[i][j] = j <= keys - queries + i ? 0 : (float) UNSEEN;
+                }
+            }
+            try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
+                return Nd4j.createFromArray(mask).castTo(dataType);
+            }
+        });
+    }
+}

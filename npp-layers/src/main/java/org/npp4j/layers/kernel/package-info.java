@@ -1,0 +1,8 @@
+/**
+ * The operations of a transformer block behind one interface, so that a faster form for one kind of processor can stand in
+ * for the form that runs on every ND4J backend.
+ *
+ * <p>All arrays are contiguous and in 'c' order unless a method says otherwise; axis letters are those of {@link
+ * org.npp4j.layers}.
+ */
+package org.npp4j.layers.kernel;
