@@ -1,5 +1,8 @@
 package org.npp4j.samples;
 
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -9,6 +12,8 @@ import java.util.ServiceLoader;
 import org.nd4j.linalg.api.environment.Nd4jEnvironment;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.factory.Nd4jBackend;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * The ND4J backend that runs the arithmetic: checked once, before anything else, and described for the report.
@@ -23,6 +28,8 @@ import org.nd4j.linalg.factory.Nd4jBackend;
  * @param devices the GPUs, or an empty string
  */
 record Backend(String name, String blas, int threads, int blasThreads, String devices) {
+    private static final Logger LOG = LoggerFactory.getLogger(Backend.class);
+
     static final String NONE = "No ND4J backend is on the class path, so nothing can be computed. Add the dependency"
             + " org.nd4j:nd4j-native-platform:1.0.0-M2.1 (CPU) to your project, or start with ./npp, which brings"
             + " one; for an NVIDIA GPU: ./npp --cuda, or build with -Pcuda";
@@ -61,11 +68,20 @@ record Backend(String name, String blas, int threads, int blasThreads, String de
         for (Nd4jBackend backend : found) {
             boolean available;
             Throwable reason = null;
+            PrintStream err = System.err;
+            ByteArrayOutputStream printed = new ByteArrayOutputStream();
             try {
+                // The CUDA backend prints a stack trace of its own.
+                System.setErr(new PrintStream(printed, true, StandardCharsets.UTF_8));
                 available = backend.isAvailable();
             } catch (RuntimeException | LinkageError e) {
                 available = false;
                 reason = e;
+            } finally {
+                System.setErr(err);
+                if (printed.size() > 0) {
+                    LOG.debug("{} printed: {}", backend, printed.toString(StandardCharsets.UTF_8));
+                }
             }
             if (!available) {
                 throw new AppException(
@@ -119,7 +135,10 @@ record Backend(String name, String blas, int threads, int blasThreads, String de
         while (root.getCause() != null && root.getCause() != root) {
             root = root.getCause();
         }
-        return root.getMessage() == null ? root.getClass().getSimpleName() : root.getMessage();
+        return root.getMessage() == null
+                ? root.getClass().getSimpleName()
+                // "/where/it/was/unpacked/libx.so: libcuda.so.1: cannot open ..": the second name is the one missing
+                : root.getMessage().replaceFirst("^/\\S+: (?=\\S+\\.so)", "");
     }
 
     private static Backend of(Properties environment) {

@@ -22,8 +22,8 @@ import picocli.CommandLine.Spec;
         versionProvider = Versions.class,
         footer = {
             "",
-            "Options of the launcher: --cuda runs on an NVIDIA GPU. NPP_JAVA_OPTS has options for the JVM,",
-            "such as NPP_JAVA_OPTS=-Xmx2g."
+            "The launcher ./npp takes --cuda to run on an NVIDIA GPU, and options for the JVM from NPP_JAVA_OPTS"
+                    + " (such as -Xmx2g)."
         })
 public final class Npp implements Runnable {
     private static final int FAILED = 1;
