@@ -8,6 +8,7 @@ import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
@@ -296,7 +297,14 @@ final class QuickstartTraining implements QuickstartRun {
 
         /** Ten real images of each class, row by row. */
         PixelImages firstTestImages() {
-            return test.firstOfEachClass(IMAGES_PER_CLASS).images();
+            LabelledImages first = test.firstOfEachClass(IMAGES_PER_CLASS);
+            int[] labels = first.labels();
+            int[] byClass = IntStream.range(0, first.count())
+                    .boxed()
+                    .sorted(Comparator.comparing(i -> labels[i]))
+                    .mapToInt(Integer::intValue)
+                    .toArray();
+            return first.images().select(byClass);
         }
     }
 }
