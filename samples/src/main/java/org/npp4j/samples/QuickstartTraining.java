@@ -277,8 +277,24 @@ final class QuickstartTraining implements QuickstartRun {
                 throw new AppException(folder + " has " + test.classes() + " classes of test images but only "
                         + train.classes() + " of training images; every class needs training images");
             }
+            for (LabelledImages images : List.of(train, test)) {
+                requireEnough(folder, images, images == train ? "training" : "test", train.classes());
+            }
             List<String> classNames = names != null ? names : classNames(folder, train.classes());
             return new Data(name, train, test, train.sha256() + " " + test.sha256(), classNames);
+        }
+
+        private static void requireEnough(Path folder, LabelledImages images, String split, int classes) {
+            long[] counts = new long[classes];
+            for (int label : images.labels()) {
+                counts[label]++;
+            }
+            for (int i = 0; i < classes; i++) {
+                if (counts[i] < IMAGES_PER_CLASS) {
+                    throw new AppException(folder + " has " + counts[i] + " " + split + " images of class " + i
+                            + "; the report needs at least " + IMAGES_PER_CLASS + " of every class");
+                }
+            }
         }
 
         /** The lines of classes.txt beside the images if there are any, else numbers. */
