@@ -111,7 +111,7 @@ public class PatchAverage implements InputPreProcessor {
         }
         INDArray tokens = contiguous(input);
         long patches = grid.tokens() / grid.tokensPerPatch(p);
-        long[] shape = input.shape();
+        long[] shape = input.shape().clone();
         shape[positionAxis()] = patches;
         INDArray patchesOut = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, input.dataType(), shape, 'c');
         // [.., N, ..] as [outer, patch rows, p, patch columns, p, inner]: the two p axes are averaged
@@ -129,7 +129,7 @@ public class PatchAverage implements InputPreProcessor {
         if (p == 1) {
             return workspaceMgr.leverageTo(ArrayType.ACTIVATION_GRAD, epsilon);
         }
-        long[] shape = epsilon.shape();
+        long[] shape = epsilon.shape().clone();
         INDArray share = contiguous(epsilon).div(grid.tokensPerPatch(p)).reshape('c', tileMeans(shape, p));
         shape[positionAxis()] = grid.tokens();
         INDArray tokens = workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, epsilon.dataType(), shape, 'c');
