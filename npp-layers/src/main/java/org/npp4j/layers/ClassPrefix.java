@@ -9,6 +9,7 @@ import org.deeplearning4j.nn.conf.memory.MemoryReport;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.shade.jackson.annotation.JsonProperty;
 import org.npp4j.layers.impl.ClassPrefixImpl;
 
 /**
@@ -26,17 +27,23 @@ import org.npp4j.layers.impl.ClassPrefixImpl;
 public class ClassPrefix extends GraphVertex {
     private static final long serialVersionUID = 1L;
 
-    /** The vertex has no settings. */
+    /** C of the input types: masks are passed on before the condition itself is seen. */
+    @JsonProperty
+    private long conditionTokens = 1;
+
+    /** The vertex has no settings of its own; C comes from the condition. */
     public ClassPrefix() {}
 
     @Override
     public GraphVertex clone() {
-        return new ClassPrefix();
+        ClassPrefix clone = new ClassPrefix();
+        clone.conditionTokens = conditionTokens;
+        return clone;
     }
 
     @Override
     public boolean equals(Object other) {
-        return other instanceof ClassPrefix;
+        return other instanceof ClassPrefix && ((ClassPrefix) other).conditionTokens == conditionTokens;
     }
 
     @Override
@@ -67,14 +74,15 @@ public class ClassPrefix extends GraphVertex {
             INDArray paramsView,
             boolean initializeParams,
             DataType networkDatatype) {
-        return new ClassPrefixImpl(graph, name, index, networkDatatype);
+        return new ClassPrefixImpl(graph, name, index, networkDatatype, conditionTokens);
     }
 
     @Override
     public InputType getOutputType(int layerIndex, InputType... vertexInputs) throws InvalidInputTypeException {
         if (vertexInputs.length != 2
                 || !(vertexInputs[1] instanceof InputType.InputTypeRecurrent)
-                || ((InputType.InputTypeRecurrent) vertexInputs[1]).getFormat() != RNNFormat.NWC) {
+                || hasOtherFormat(vertexInputs[0])
+                || hasOtherFormat(vertexInputs[1])) {
             throw new InvalidInputTypeException(
                     "ClassPrefix takes two inputs, the condition's embeddings and a sequence"
                             + " [batch, positions, width] (RNNFormat.NWC), got "
@@ -83,10 +91,10 @@ public class ClassPrefix extends GraphVertex {
         InputType.InputTypeRecurrent sequence = (InputType.InputTypeRecurrent) vertexInputs[1];
         InputType condition = vertexInputs[0];
         long width;
-        long conditionTokens = 1;
+        long c = 1;
         if (condition instanceof InputType.InputTypeRecurrent) {
             width = ((InputType.InputTypeRecurrent) condition).getSize();
-            conditionTokens = ((InputType.InputTypeRecurrent) condition).getTimeSeriesLength();
+            c = ((InputType.InputTypeRecurrent) condition).getTimeSeriesLength();
         } else {
             width = condition.arrayElementsPerExample();
         }
@@ -94,9 +102,16 @@ public class ClassPrefix extends GraphVertex {
             throw new InvalidInputTypeException("ClassPrefix needs inputs of equal width, got a condition of width "
                     + width + " and a sequence of width " + sequence.getSize());
         }
+        if (c > 0) {
+            conditionTokens = c;
+        }
         long length = sequence.getTimeSeriesLength();
-        return InputType.recurrent(
-                width, length < 0 || conditionTokens < 0 ? -1 : conditionTokens + length - 1, RNNFormat.NWC);
+        return InputType.recurrent(width, length < 0 || c < 0 ? -1 : c + length - 1, RNNFormat.NWC);
+    }
+
+    private static boolean hasOtherFormat(InputType type) {
+        return type instanceof InputType.InputTypeRecurrent
+                && ((InputType.InputTypeRecurrent) type).getFormat() != RNNFormat.NWC;
     }
 
     @Override

@@ -198,6 +198,11 @@ public class PatchAverage implements InputPreProcessor {
         if (format == null) {
             format = sequence.getFormat();
         }
+        if (format != sequence.getFormat()) {
+            throw new IllegalArgumentException("PatchAverage is set up for " + format
+                    + ", but the layer before it gives " + sequence.getFormat()
+                    + ". Leave the format out or make them equal");
+        }
         // -1: the length depends on the stage
         return InputType.recurrent(sequence.getSize(), -1, sequence.getFormat());
     }

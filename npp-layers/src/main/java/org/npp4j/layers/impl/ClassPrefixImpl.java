@@ -19,6 +19,8 @@ import org.npp4j.layers.ClassPrefix;
 public final class ClassPrefixImpl extends BaseGraphVertex {
     private static final long serialVersionUID = 1L;
 
+    private final long expectedConditionTokens;
+
     /**
      * A vertex of a graph.
      *
@@ -26,9 +28,12 @@ public final class ClassPrefixImpl extends BaseGraphVertex {
      * @param name the vertex's name
      * @param index the vertex's index
      * @param dataType of activations
+     * @param expectedConditionTokens C, for masks that come before the condition itself
      */
-    public ClassPrefixImpl(ComputationGraph graph, String name, int index, DataType dataType) {
+    public ClassPrefixImpl(
+            ComputationGraph graph, String name, int index, DataType dataType, long expectedConditionTokens) {
         super(graph, name, index, null, null, dataType);
+        this.expectedConditionTokens = expectedConditionTokens;
     }
 
     @Override
@@ -96,7 +101,7 @@ public final class ClassPrefixImpl extends BaseGraphVertex {
             return new Pair<>(null, currentMaskState);
         }
         INDArray mask = maskArrays[1];
-        long c = inputs[0] == null ? 1 : conditionTokens(inputs[0]);
+        long c = inputs[0] == null ? expectedConditionTokens : conditionTokens(inputs[0]);
         INDArray counts = Nd4j.ones(mask.dataType(), mask.size(0), c);
         if (mask.size(1) == 1) {
             return new Pair<>(counts, currentMaskState);

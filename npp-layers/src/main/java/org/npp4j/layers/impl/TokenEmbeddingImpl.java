@@ -36,8 +36,8 @@ public final class TokenEmbeddingImpl extends SequenceLayerImpl<TokenEmbedding> 
         int[] ids = ids();
         if (training) {
             dropIds(ids);
-            trainingIds = ids;
         }
+        trainingIds = training ? ids : null;
         long batch = input.size(0);
         long width = layerConf().getNOut();
         INDArray out = workspaceMgr.createUninitialized(
@@ -51,6 +51,9 @@ public final class TokenEmbeddingImpl extends SequenceLayerImpl<TokenEmbedding> 
     @Override
     public Pair<Gradient, INDArray> backpropGradient(INDArray epsilon, LayerWorkspaceMgr workspaceMgr) {
         assertInputSet(true);
+        if (trainingIds == null) {
+            throw new IllegalStateException("The backward pass needs the training forward pass before it " + layerId());
+        }
         INDArray dRows = rows(epsilon, ArrayType.BP_WORKING_MEM, workspaceMgr);
         if (maskArray != null) {
             dRows = workspaceMgr.dup(ArrayType.BP_WORKING_MEM, dRows, 'c');
