@@ -197,7 +197,8 @@ public final class ReportPage {
 
     private static List<Map<String, Object>> rows(Map<String, Object> values) {
         List<Map<String, Object>> rows = new ArrayList<>();
-        values.forEach((name, value) -> rows.add(Map.of("name", name, "value", String.valueOf(value))));
+        values.forEach(
+                (name, value) -> rows.add(Map.of("name", name.replace('_', ' '), "value", String.valueOf(value))));
         return rows;
     }
 
