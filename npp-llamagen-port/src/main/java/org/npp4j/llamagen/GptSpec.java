@@ -31,7 +31,25 @@ public record GptSpec(
         double rotaryBase,
         double epsilon) {
 
-    private GptSpec validated() {
+    /**
+     * Checks the sizes.
+     *
+     * @param layers at least 1
+     * @param heads at least 1
+     * @param keyValueHeads a divisor of the heads
+     * @param width a multiple of 4 x heads
+     * @param feedForwardWidth at least 1
+     * @param vocabulary at least 1
+     * @param classes at least 1
+     * @param noClassRow whether there is a row for "no class"
+     * @param grid tokens of an image
+     * @param rotaryBase a finite number above 0
+     * @param epsilon a finite number above 0
+     * @throws IllegalArgumentException if a size is below 1, the width is not a multiple of 4 x heads, the key/value heads
+     *     do not divide the heads, or the rotary base or epsilon is not a finite number above 0
+     * @throws NullPointerException if there is no grid
+     */
+    public GptSpec {
         requirePositive(layers, "layers");
         requirePositive(heads, "heads");
         requirePositive(keyValueHeads, "keyValueHeads");
@@ -48,7 +66,14 @@ public record GptSpec(
             throw new IllegalArgumentException("The key/value heads must divide the heads, got " + heads + " heads and "
                     + keyValueHeads + " key/value heads");
         }
-        return this;
+        requireAboveZero(rotaryBase, "rotaryBase");
+        requireAboveZero(epsilon, "epsilon");
+    }
+
+    private static void requireAboveZero(double value, String name) {
+        if (!(value > 0 && value < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException("A GPT's " + name + " must be a finite number above 0, got " + value);
+        }
     }
 
     private static void requirePositive(int value, String name) {
@@ -76,7 +101,7 @@ public record GptSpec(
         return classes + (noClassRow ? 1 : 0);
     }
 
-    /** {@return the numbers of parameters of the whole model} */
+    /** {@return the number of parameters of the whole model} */
     public long parameters() {
         long headWidth = width / heads;
         long block = width * (heads + 2L * keyValueHeads) * headWidth
@@ -206,18 +231,17 @@ public record GptSpec(
             long exact = 8L * width / 3;
             long rounded = (exact + feedForwardMultiple - 1) / feedForwardMultiple * feedForwardMultiple;
             return new GptSpec(
-                            layers,
-                            heads,
-                            keyValueHeads,
-                            width,
-                            Math.toIntExact(rounded),
-                            vocabulary,
-                            classes,
-                            noClassRow,
-                            grid,
-                            rotaryBase,
-                            epsilon)
-                    .validated();
+                    layers,
+                    heads,
+                    keyValueHeads,
+                    width,
+                    Math.toIntExact(rounded),
+                    vocabulary,
+                    classes,
+                    noClassRow,
+                    grid,
+                    rotaryBase,
+                    epsilon);
         }
     }
 }

@@ -1,5 +1,6 @@
 package org.npp4j.llamagen;
 
+import java.util.Objects;
 import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.distribution.NormalDistribution;
@@ -64,7 +65,7 @@ public final class LlamaGen {
     private DataType dataType = DataType.FLOAT;
 
     private LlamaGen(GptSpec spec) {
-        this.spec = spec;
+        this.spec = Objects.requireNonNull(spec, "LlamaGen needs sizes: GptSpec.of(layers, heads, width).build()");
     }
 
     /**
@@ -106,6 +107,7 @@ public final class LlamaGen {
      * @throws IllegalArgumentException if the specification has no row for "no class"
      */
     public LlamaGen classDropout(double probability) {
+        requireProbability(probability, "classDropout");
         if (probability > 0 && !spec.noClassRow()) {
             throw new IllegalArgumentException("Class dropout needs a row for \"no class\": set noClassRow(true)");
         }
@@ -120,11 +122,7 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen tokenDropout(double probability) {
-        if (!(probability >= 0 && probability < 1)) {
-            throw new IllegalArgumentException(
-                    "tokenDropout is the probability of dropping, at least 0 and below 1, got " + probability);
-        }
-        tokenDropout = probability;
+        tokenDropout = requireProbability(probability, "tokenDropout");
         return this;
     }
 
@@ -135,7 +133,7 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen residualDropout(double probability) {
-        residualDropout = probability;
+        residualDropout = requireProbability(probability, "residualDropout");
         return this;
     }
 
@@ -146,7 +144,7 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen feedForwardDropout(double probability) {
-        feedForwardDropout = probability;
+        feedForwardDropout = requireProbability(probability, "feedForwardDropout");
         return this;
     }
 
@@ -157,7 +155,7 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen pathDropout(double probability) {
-        pathDropout = probability;
+        pathDropout = requireProbability(probability, "pathDropout");
         return this;
     }
 
@@ -168,6 +166,10 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen weightDecay(double coefficient) {
+        if (!(coefficient >= 0 && coefficient < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException(
+                    "The weight decay must be a finite number, at least 0 (none), got " + coefficient);
+        }
         weightDecay = coefficient;
         return this;
     }
@@ -179,7 +181,7 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen updater(IUpdater updater) {
-        this.updater = updater;
+        this.updater = Objects.requireNonNull(updater, "LlamaGen needs an updater, such as new Adam(1e-4)");
         return this;
     }
 
@@ -201,6 +203,9 @@ public final class LlamaGen {
      * @return this
      */
     public LlamaGen dataType(DataType dataType) {
+        if (dataType != DataType.FLOAT && dataType != DataType.DOUBLE) {
+            throw new IllegalArgumentException("LlamaGen trains in FLOAT or DOUBLE, got " + dataType);
+        }
         this.dataType = dataType;
         return this;
     }
@@ -281,6 +286,14 @@ public final class LlamaGen {
             block.dropOut(1 - tokenDropout);
         }
         return block;
+    }
+
+    private static double requireProbability(double probability, String name) {
+        if (!(probability >= 0 && probability < 1)) {
+            throw new IllegalArgumentException(
+                    name + " is the probability of dropping, at least 0 and below 1, got " + probability);
+        }
+        return probability;
     }
 
     /** Set on each layer: a decay set for the whole network would be applied twice. */

@@ -11,12 +11,14 @@ public interface TokenSampler {
      *
      * @param logits [V]; may be overwritten
      * @return its id
+     * @throws IllegalArgumentException if there are no logits, or one is not a number
      */
     int sample(float[] logits);
 
     /** {@return the sampler that takes the token with the largest logit, the first of several} */
     static TokenSampler greedy() {
         return logits -> {
+            requireNumbers(logits);
             int best = 0;
             for (int i = 1; i < logits.length; i++) {
                 if (logits[i] > logits[best]) {
@@ -40,16 +42,7 @@ public interface TokenSampler {
      * @throws IllegalArgumentException if a setting is out of range
      */
     static TokenSampler random(double temperature, int topK, double topP, long seed) {
-        if (!(temperature > 0)) {
-            throw new IllegalArgumentException(
-                    "The temperature must be above 0, got " + temperature + "; use greedy() for the most likely token");
-        }
-        if (topK < 0) {
-            throw new IllegalArgumentException("topK must be at least 1, or 0 for all tokens, got " + topK);
-        }
-        if (!(topP > 0 && topP <= 1)) {
-            throw new IllegalArgumentException("topP must be above 0 and at most 1, got " + topP);
-        }
+        requireSettings(temperature, topK, topP);
         SplittableRandom random = new SplittableRandom(seed);
         return logits -> draw(filteredProbabilities(logits, temperature, topK, topP), random);
     }
@@ -62,8 +55,11 @@ public interface TokenSampler {
      * @param topK at least 1, or 0 for all tokens
      * @param topP in (0, 1]
      * @return [V], sum 1
+     * @throws IllegalArgumentException if a setting is out of range, there are no logits, or one is not a number
      */
     static double[] filteredProbabilities(float[] logits, double temperature, int topK, double topP) {
+        requireSettings(temperature, topK, topP);
+        requireNumbers(logits);
         int vocabulary = logits.length;
         double[] scaled = new double[vocabulary];
         for (int i = 0; i < vocabulary; i++) {
@@ -95,6 +91,32 @@ public interface TokenSampler {
             return softmax(scaled);
         }
         return probabilities;
+    }
+
+    private static void requireSettings(double temperature, int topK, double topP) {
+        if (!(temperature > 0 && temperature < Double.POSITIVE_INFINITY)) {
+            throw new IllegalArgumentException("The temperature must be a finite number above 0, got " + temperature
+                    + "; use greedy() for the most likely token");
+        }
+        if (topK < 0) {
+            throw new IllegalArgumentException("topK must be at least 1, or 0 for all tokens, got " + topK);
+        }
+        if (!(topP > 0 && topP <= 1)) {
+            throw new IllegalArgumentException("topP must be above 0 and at most 1, got " + topP);
+        }
+    }
+
+    /** A network that has diverged must not pass for one that likes token 0. Negative infinity means "never". */
+    private static void requireNumbers(float[] logits) {
+        if (logits.length == 0) {
+            throw new IllegalArgumentException("There are no logits to choose from");
+        }
+        for (int i = 0; i < logits.length; i++) {
+            if (!(logits[i] < Float.POSITIVE_INFINITY)) {
+                throw new IllegalArgumentException(
+                        "The logit of token " + i + " is " + logits[i] + ": the network has diverged");
+            }
+        }
     }
 
     private static double[] softmax(double[] logits) {
