@@ -13,7 +13,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.learning.config.NoOp;
 
-class TransformerBlockTest {
+class TransformerGradientTest {
 
     @BeforeAll
     static void computeInDouble() {
