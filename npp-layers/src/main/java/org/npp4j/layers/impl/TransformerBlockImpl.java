@@ -269,12 +269,14 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
      * @param cache keys and values so far; grows by S positions
      * @param workspaceMgr where intermediate arrays live
      * @return [B, S, D], equal to what {@link #activate} gives at these positions
+     * @throws IllegalArgumentException if the cache is for another batch size
      * @throws IllegalStateException if the sequence is complete
      */
     public INDArray decode(INDArray next, KeyValueCache cache, LayerWorkspaceMgr workspaceMgr) {
         setInput(next, workspaceMgr);
         Allocator scratch = allocator(ArrayType.FF_WORKING_MEM, workspaceMgr);
         INDArray x = inputRows(false, workspaceMgr);
+        cache.requireRoom(next.size(0), next.size(1));
         long rows = x.rows();
         long width = layerConf().getNIn();
         Forward f = new Forward();

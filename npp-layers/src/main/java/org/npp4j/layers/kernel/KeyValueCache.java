@@ -44,6 +44,25 @@ public final class KeyValueCache {
     }
 
     /**
+     * Refuses positions that do not fit.
+     *
+     * @param batch B
+     * @param positions S, how many follow
+     * @throws IllegalArgumentException if the cache is for another batch size
+     * @throws IllegalStateException if the cache is full
+     */
+    public void requireRoom(long batch, long positions) {
+        if (batch != keys.size(0)) {
+            throw new IllegalArgumentException("The key/value cache is for " + keys.size(0) + " examples, got " + batch
+                    + ". Make a new cache for another batch size");
+        }
+        if (length + positions > capacity()) {
+            throw new IllegalStateException("The key/value cache holds " + capacity() + " positions, got "
+                    + (length + positions) + ". Start the next sequence with an empty cache");
+        }
+    }
+
+    /**
      * Appends positions.
      *
      * @param newKeys [B, G, S, E], any strides
@@ -51,11 +70,8 @@ public final class KeyValueCache {
      * @throws IllegalStateException if the cache is full
      */
     void append(INDArray newKeys, INDArray newValues) {
+        requireRoom(newKeys.size(0), newKeys.size(2));
         int end = length + (int) newKeys.size(2);
-        if (end > capacity()) {
-            throw new IllegalStateException("The key/value cache holds " + capacity() + " positions, got " + end
-                    + ". Start the next sequence with an empty cache");
-        }
         slice(keys, length, end).assign(newKeys);
         slice(values, length, end).assign(newValues);
         length = end;
