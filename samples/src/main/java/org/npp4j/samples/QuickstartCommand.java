@@ -11,7 +11,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
-import org.npp4j.samples.report.AtomicFile;
+import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.ReportPage;
 import org.npp4j.samples.report.RunEnvironment;

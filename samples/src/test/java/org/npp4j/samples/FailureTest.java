@@ -15,7 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nd4j.linalg.factory.Nd4jBackend;
 import org.nd4j.linalg.factory.Nd4jBackend.NoAvailableBackendException;
-import org.npp4j.samples.report.AtomicFile;
+import org.npp4j.llamagen.files.AtomicFile;
 
 class FailureTest {
     @Test

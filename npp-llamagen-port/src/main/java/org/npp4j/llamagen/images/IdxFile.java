@@ -15,6 +15,7 @@ import java.util.zip.Deflater;
 import java.util.zip.GZIPInputStream;
 import java.util.zip.GZIPOutputStream;
 import java.util.zip.ZipException;
+import org.npp4j.llamagen.files.AtomicFile;
 
 /**
  * Reads and writes IDX files, the format of MNIST and Fashion-MNIST, plain or gzip-compressed (name ends in .gz).

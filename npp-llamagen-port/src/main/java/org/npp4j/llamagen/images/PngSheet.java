@@ -11,6 +11,7 @@ import javax.imageio.ImageIO;
 import javax.imageio.ImageWriter;
 import javax.imageio.stream.ImageOutputStream;
 import javax.imageio.stream.MemoryCacheImageOutputStream;
+import org.npp4j.llamagen.files.AtomicFile;
 
 /**
  * Images side by side on one PNG picture: row by row, with gaps between them, enlarged by whole pixels.

@@ -16,7 +16,7 @@ import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.nd4j.shade.jackson.databind.SerializationFeature;
 import org.npp4j.layers.TokenGrid;
-import org.npp4j.llamagen.images.AtomicFile;
+import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.PixelImages;
 
 /**

@@ -1,5 +1,6 @@
-package org.npp4j.samples.report;
+package org.npp4j.llamagen.files;
 
+import java.io.BufferedOutputStream;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.FileChannel;
@@ -16,6 +17,8 @@ import java.nio.file.StandardOpenOption;
  * reads the file sees the old content or the new one, also after a crash, a full disk or a kill.
  */
 public final class AtomicFile {
+    private static final int BUFFER = 1 << 16;
+
     private AtomicFile() {}
 
     /** What writes the content. */
@@ -45,7 +48,7 @@ public final class AtomicFile {
             Path folder = Files.createDirectories(file.getParent());
             temporary = folder.resolve(
                     "." + file.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
-            try (OutputStream out = Files.newOutputStream(temporary)) {
+            try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(temporary), BUFFER)) {
                 content.writeTo(out);
             }
             // Opened anew, because the content may have closed its stream.

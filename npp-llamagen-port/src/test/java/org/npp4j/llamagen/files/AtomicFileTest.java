@@ -1,4 +1,4 @@
-package org.npp4j.samples.report;
+package org.npp4j.llamagen.files;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
