@@ -67,7 +67,7 @@ class TokenEmbeddingTest {
     }
 
     /** Integers, so that float sums are exact in any order: one lost addition between threads would show. */
-    @RepeatedTest(5)
+    @RepeatedTest(10)
     void gradientsOfRepeatedIdsAddUpExactly(RepetitionInfo repetition) {
         int vocabulary = 11;
         int width = 96;

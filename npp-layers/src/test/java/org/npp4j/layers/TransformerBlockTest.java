@@ -12,6 +12,7 @@ import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.memory.LayerMemoryReport;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.RepeatedTest;
 import org.junit.jupiter.api.RepetitionInfo;
 import org.junit.jupiter.api.Test;
@@ -27,6 +28,11 @@ import org.npp4j.layers.kernel.KeyValueCache;
 /** {@link TransformerBlock} alone. */
 class TransformerBlockTest {
     private static final TokenGrid GRID = TokenGrid.of(2, 2);
+
+    @BeforeEach
+    void seed() {
+        Nd4j.getRandom().setSeed(2);
+    }
 
     private static TransformerBlock.Builder small() {
         return new TransformerBlock.Builder(GRID, 2, 6).nIn(8);
