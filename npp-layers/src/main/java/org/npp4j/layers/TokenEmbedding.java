@@ -23,6 +23,7 @@ import org.npp4j.layers.impl.TokenEmbeddingImpl;
  *
  * <p>An id outside 0 .. V - 1 is an error that names it. For class labels with classifier-free guidance, {@link
  * Builder#dropout} replaces ids at random while training by {@link Builder#replacement}, the id that stands for "no class".
+ * Deeplearning4j's own {@code dropOut}, which would act on the ids, is ignored.
  */
 public class TokenEmbedding extends SequenceLayer {
     /** Key of the table. */

@@ -3,6 +3,7 @@ package org.npp4j.layers;
 import java.util.List;
 import java.util.Objects;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.layers.FeedForwardLayer;
 import org.deeplearning4j.nn.conf.layers.Layer;
 import org.deeplearning4j.nn.layers.BaseLayer;
@@ -30,6 +31,9 @@ import org.npp4j.layers.impl.TransformerBlockImpl;
  * attention, {@link Builder#feedForwardDropout} on that of the feed-forward part. Deeplearning4j's own {@code dropOut}
  * (a probability of KEEPING) acts on the block's input; on the first block it is the dropout of the input sequence. {@link
  * Builder#pathDropout} drops a whole branch of an example (stochastic depth).
+ *
+ * <p>Masks pass through unchanged and hide nothing from the attention: mask padded positions in the labels, and put them
+ * last.
  *
  * <p>Source: Sun et al., "Autoregressive Model Beats Diffusion: Llama for Scalable Image Generation" (arXiv 2406.06525).
  */
@@ -117,6 +121,16 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
                     + " rotary positions turn pairs by row and by column), got width " + nIn + " and " + heads
                     + " heads");
         }
+    }
+
+    /** Refuses a length that no patch side gives, where it is known. */
+    @Override
+    public InputType getOutputType(int layerIndex, InputType inputType) {
+        long length = requireSequence(inputType).getTimeSeriesLength();
+        if (length > 0) {
+            grid.patchSideFor(length - conditionTokens + 1);
+        }
+        return super.getOutputType(layerIndex, inputType);
     }
 
     /** {@return the token grid} */

@@ -78,7 +78,7 @@ class RmsNormTest {
         Random random = new Random(repetition.getCurrentRepetition());
         int batch = 1 + random.nextInt(3);
         int positions = 1 + random.nextInt(5);
-        int width = 2 + random.nextInt(8);
+        int width = 1 + random.nextInt(9);
         double epsilon = random.nextBoolean() ? 1e-5 : 0.3;
         double[][][] x = SingleLayer.values(random, batch, positions, width);
         double[][][] dy = SingleLayer.values(random, batch, positions, width);

@@ -30,7 +30,11 @@ public final class Nd4jKernel implements TransformerKernel {
 
     @Override
     public void rmsScale(INDArray x, double epsilon, INDArray scale) {
-        Nd4j.exec(new SquaredNorm(x, scale, false, 1));
+        if (x.size(1) == 1) {
+            scale.assign(x.mul(x).reshape(x.size(0))); // SquaredNorm over one element does not square it
+        } else {
+            Nd4j.exec(new SquaredNorm(x, scale, false, 1));
+        }
         scale.divi(x.size(1)).addi(epsilon);
         Transforms.sqrt(scale, false);
         scale.rdivi(1.0);
