@@ -48,7 +48,10 @@ public final class Npp implements Runnable {
             System.setProperty("npp.line", "\r\u001b[K");
         }
         System.exit(run(
-                List.of(new QuickstartCommand(new QuickstartTraining(), Backend::start)),
+                List.of(
+                        new QuickstartCommand(new QuickstartTraining(), Backend::start),
+                        new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
+                        new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES)),
                 new PrintWriter(System.out, true),
                 new PrintWriter(System.err, true),
                 args));
