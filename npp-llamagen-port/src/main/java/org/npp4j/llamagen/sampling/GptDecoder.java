@@ -42,6 +42,7 @@ public final class GptDecoder {
     private final Layer norm;
     private final Layer output;
     private final int tokens;
+    private final long classRows;
     private final long noClass;
     private final LayerWorkspaceMgr workspaces = LayerWorkspaceMgr.builder()
             .defaultWorkspace(WORKSPACE, WORKSPACE_CONFIGURATION)
@@ -51,9 +52,12 @@ public final class GptDecoder {
      * A decoder of a network.
      *
      * @param network built by {@link LlamaGen}, initialised
-     * @throws IllegalArgumentException if the network is not laid out as LlamaGen's
+     * @throws IllegalArgumentException if the network is not laid out as LlamaGen's, or not initialised
      */
     public GptDecoder(ComputationGraph network) {
+        if (network.getVertices() == null) {
+            throw new IllegalArgumentException("The network is not initialised. Call init() before it generates");
+        }
         tokenEmbedding = layer(network, LlamaGen.TOKEN_EMBEDDING);
         classEmbedding = layer(network, LlamaGen.CLASS_EMBEDDING);
         norm = layer(network, LlamaGen.NORM);
@@ -67,7 +71,9 @@ public final class GptDecoder {
         }
         TransformerBlock block = blocks.get(0).layerConf();
         tokens = block.getGrid().tokens();
-        noClass = ((TokenEmbedding) classEmbedding.conf().getLayer()).getReplacement();
+        TokenEmbedding classes = (TokenEmbedding) classEmbedding.conf().getLayer();
+        classRows = classes.getNIn();
+        noClass = classes.getReplacement();
     }
 
     private static Layer layer(ComputationGraph network, String name) {
@@ -106,6 +112,7 @@ public final class GptDecoder {
         if (classes.length == 0) {
             throw new IllegalArgumentException("There must be at least one class to generate an image for");
         }
+        requireKnown(classes);
         if (guidance.active() && noClass < 0) {
             throw new IllegalArgumentException(
                     "Guidance needs a network trained with a row for \"no class\", this one has"
@@ -136,6 +143,16 @@ public final class GptDecoder {
             afterPosition.accept(position + 1);
         }
         return images;
+    }
+
+    private void requireKnown(int[] classes) {
+        for (int i = 0; i < classes.length; i++) {
+            if (classes[i] < 0 || classes[i] >= classRows) {
+                throw new IllegalArgumentException("Class " + classes[i] + " of image " + i
+                        + " is unknown to the network. It knows 0 .. " + (classRows - 1)
+                        + (noClass < 0 ? "" : ", where " + noClass + " is \"no class\""));
+            }
+        }
     }
 
     private static void guide(float[] conditional, float[] free, double scale) {
