@@ -1,5 +1,6 @@
 package org.npp4j.llamagen.sampling;
 
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -7,6 +8,7 @@ import java.util.function.IntConsumer;
 import org.deeplearning4j.nn.api.Layer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.memory.conf.WorkspaceConfiguration;
 import org.nd4j.linalg.api.memory.enums.AllocationPolicy;
@@ -172,7 +174,7 @@ public final class GptDecoder {
             }
             x = norm.activate(x, false, workspaces);
             INDArray logits = output.activate(x, false, workspaces); // [rows, 1, V]
-            return logits.reshape(ids.length, logits.size(2)).toFloatMatrix();
+            return rows(logits.reshape('c', ids.length, logits.size(2)));
         } finally {
             // the layers must not hold on to arrays of a closed workspace
             embedding.clear();
@@ -180,5 +182,15 @@ public final class GptDecoder {
             norm.clear();
             output.clear();
         }
+    }
+
+    /** toFloatMatrix would copy each row through a native array of its own, and number by number. */
+    private static float[][] rows(INDArray matrix) {
+        FloatBuffer values = matrix.castTo(DataType.FLOAT).data().asNioFloat();
+        float[][] rows = new float[matrix.rows()][matrix.columns()];
+        for (float[] row : rows) {
+            values.get(row);
+        }
+        return rows;
     }
 }

@@ -138,6 +138,16 @@ class GptDecoderTest {
     }
 
     @Test
+    void decodesInDoubleToo() {
+        LlamaGen builder = LlamaGen.of(SPEC);
+        ComputationGraph network =
+                SmallGpts.withLargeParameters(builder.dataType(DataType.DOUBLE).init(), 5);
+        assertArrayEquals(
+                new GptDecoder(network(1)).generate(new int[] {2, 3}, Guidance.of(2), TokenSampler.greedy()),
+                new GptDecoder(network).generate(new int[] {2, 3}, Guidance.of(2), TokenSampler.greedy()));
+    }
+
+    @Test
     void drawsWithoutAClassRowForNoClass() {
         GptSpec spec = SmallGpts.spec(TokenGrid.of(2, 2)).noClassRow(false).build();
         GptDecoder decoder =
