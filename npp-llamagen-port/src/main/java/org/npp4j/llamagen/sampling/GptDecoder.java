@@ -28,6 +28,8 @@ import org.npp4j.llamagen.LlamaGen;
  *
  * <p>Always at p = 1, whatever stage the network's training is in: its PatchAverage takes no part. The network's parameters
  * are used as they are at each call. Not safe for use by several threads, nor while the network trains.
+ * It keeps the caches of the last batch, 2 x layers x rows x N x key/value heads x head width numbers (rows: B, with
+ * guidance 2 B), until it is collected or generates a batch of another size.
  */
 public final class GptDecoder {
     private static final String WORKSPACE = "NPP_DECODER";
@@ -46,6 +48,8 @@ public final class GptDecoder {
     private final int tokens;
     private final long classRows;
     private final long noClass;
+    private final List<KeyValueCache> caches = new ArrayList<>();
+    private int cachedRows;
     private final LayerWorkspaceMgr workspaces = LayerWorkspaceMgr.builder()
             .defaultWorkspace(WORKSPACE, WORKSPACE_CONFIGURATION)
             .build();
@@ -124,13 +128,10 @@ public final class GptDecoder {
         int rows = guidance.active() ? 2 * batch : batch;
         int[] ids = Arrays.copyOf(classes, rows);
         Arrays.fill(ids, batch, rows, (int) noClass);
-        List<KeyValueCache> caches = new ArrayList<>();
-        for (TransformerBlockImpl block : blocks) {
-            caches.add(block.newCache(rows));
-        }
+        prepareCaches(rows);
         int[][] images = new int[batch][tokens];
         for (int position = 0; position < tokens; position++) {
-            float[][] logits = step(position == 0 ? classEmbedding : tokenEmbedding, ids, caches);
+            float[][] logits = step(position == 0 ? classEmbedding : tokenEmbedding, ids);
             for (int i = 0; i < batch; i++) {
                 float[] chosen = logits[i];
                 if (guidance.active() && guidance.guides(position)) {
@@ -157,6 +158,19 @@ public final class GptDecoder {
         }
     }
 
+    /** The caches of the last batch serve the next of the same size: new ones would have to wait for the collector. */
+    private void prepareCaches(int rows) {
+        if (rows != cachedRows) {
+            cachedRows = 0;
+            caches.clear();
+            for (TransformerBlockImpl block : blocks) {
+                caches.add(block.newCache(rows));
+            }
+            cachedRows = rows;
+        }
+        caches.forEach(KeyValueCache::clear);
+    }
+
     private static void guide(float[] conditional, float[] free, double scale) {
         for (int v = 0; v < conditional.length; v++) {
             conditional[v] = (float) (free[v] + (conditional[v] - free[v]) * scale);
@@ -164,7 +178,7 @@ public final class GptDecoder {
     }
 
     /** Logits [rows][V] at the next position, given the ids at it. */
-    private float[][] step(Layer embedding, int[] ids, List<KeyValueCache> caches) {
+    private float[][] step(Layer embedding, int[] ids) {
         try (MemoryWorkspace step =
                 Nd4j.getWorkspaceManager().getAndActivateWorkspace(WORKSPACE_CONFIGURATION, WORKSPACE)) {
             INDArray x = embedding.activate(
