@@ -52,6 +52,9 @@ public final class LlamaGen {
 
     private static final double INITIAL_DEVIATION = 0.02;
 
+    /** Stands for seed 0, which ND4J takes to mean "from the clock". Any other number would do. */
+    private static final long SEED_ZERO = 0x9E3779B9L;
+
     private final GptSpec spec;
     private int patchSide = 1;
     private double classDropout;
@@ -186,7 +189,8 @@ public final class LlamaGen {
     }
 
     /**
-     * Seed of initial parameters and dropouts.
+     * Seed of initial parameters and dropouts. 0, the default, is a seed like any other, although ND4J itself takes it to
+     * mean "from the clock".
      *
      * @param seed any number
      * @return this
@@ -218,7 +222,7 @@ public final class LlamaGen {
     public ComputationGraphConfiguration build() {
         int width = spec.width();
         ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
-                .seed(seed)
+                .seed(seed == 0 ? SEED_ZERO : seed)
                 .dataType(dataType)
                 .updater(updater)
                 .weightInit(new NormalDistribution(0, INITIAL_DEVIATION))

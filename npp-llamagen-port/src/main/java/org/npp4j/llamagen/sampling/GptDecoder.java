@@ -1,5 +1,6 @@
 package org.npp4j.llamagen.sampling;
 
+import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -7,6 +8,7 @@ import java.util.function.IntConsumer;
 import org.deeplearning4j.nn.api.Layer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.memory.conf.WorkspaceConfiguration;
 import org.nd4j.linalg.api.memory.enums.AllocationPolicy;
@@ -26,6 +28,8 @@ import org.npp4j.llamagen.LlamaGen;
  *
  * <p>Always at p = 1, whatever stage the network's training is in: its PatchAverage takes no part. The network's parameters
  * are used as they are at each call. Not safe for use by several threads, nor while the network trains.
+ * It keeps the caches of the last batch, 2 x layers x rows x N x key/value heads x head width numbers (rows: B, with
+ * guidance 2 B), until it is collected or generates a batch of another size.
  */
 public final class GptDecoder {
     private static final String WORKSPACE = "NPP_DECODER";
@@ -42,7 +46,10 @@ public final class GptDecoder {
     private final Layer norm;
     private final Layer output;
     private final int tokens;
+    private final long classRows;
     private final long noClass;
+    private final List<KeyValueCache> caches = new ArrayList<>();
+    private int cachedRows;
     private final LayerWorkspaceMgr workspaces = LayerWorkspaceMgr.builder()
             .defaultWorkspace(WORKSPACE, WORKSPACE_CONFIGURATION)
             .build();
@@ -51,9 +58,12 @@ public final class GptDecoder {
      * A decoder of a network.
      *
      * @param network built by {@link LlamaGen}, initialised
-     * @throws IllegalArgumentException if the network is not laid out as LlamaGen's
+     * @throws IllegalArgumentException if the network is not laid out as LlamaGen's, or not initialised
      */
     public GptDecoder(ComputationGraph network) {
+        if (network.getVertices() == null) {
+            throw new IllegalArgumentException("The network is not initialised. Call init() before it generates");
+        }
         tokenEmbedding = layer(network, LlamaGen.TOKEN_EMBEDDING);
         classEmbedding = layer(network, LlamaGen.CLASS_EMBEDDING);
         norm = layer(network, LlamaGen.NORM);
@@ -67,7 +77,9 @@ public final class GptDecoder {
         }
         TransformerBlock block = blocks.get(0).layerConf();
         tokens = block.getGrid().tokens();
-        noClass = ((TokenEmbedding) classEmbedding.conf().getLayer()).getReplacement();
+        TokenEmbedding classes = (TokenEmbedding) classEmbedding.conf().getLayer();
+        classRows = classes.getNIn();
+        noClass = classes.getReplacement();
     }
 
     private static Layer layer(ComputationGraph network, String name) {
@@ -106,6 +118,7 @@ public final class GptDecoder {
         if (classes.length == 0) {
             throw new IllegalArgumentException("There must be at least one class to generate an image for");
         }
+        requireKnown(classes);
         if (guidance.active() && noClass < 0) {
             throw new IllegalArgumentException(
                     "Guidance needs a network trained with a row for \"no class\", this one has"
@@ -115,13 +128,10 @@ public final class GptDecoder {
         int rows = guidance.active() ? 2 * batch : batch;
         int[] ids = Arrays.copyOf(classes, rows);
         Arrays.fill(ids, batch, rows, (int) noClass);
-        List<KeyValueCache> caches = new ArrayList<>();
-        for (TransformerBlockImpl block : blocks) {
-            caches.add(block.newCache(rows));
-        }
+        prepareCaches(rows);
         int[][] images = new int[batch][tokens];
         for (int position = 0; position < tokens; position++) {
-            float[][] logits = step(position == 0 ? classEmbedding : tokenEmbedding, ids, caches);
+            float[][] logits = step(position == 0 ? classEmbedding : tokenEmbedding, ids);
             for (int i = 0; i < batch; i++) {
                 float[] chosen = logits[i];
                 if (guidance.active() && guidance.guides(position)) {
@@ -138,6 +148,29 @@ public final class GptDecoder {
         return images;
     }
 
+    private void requireKnown(int[] classes) {
+        for (int i = 0; i < classes.length; i++) {
+            if (classes[i] < 0 || classes[i] >= classRows) {
+                throw new IllegalArgumentException("Class " + classes[i] + " of image " + i
+                        + " is unknown to the network. It knows 0 .. " + (classRows - 1)
+                        + (noClass < 0 ? "" : ", where " + noClass + " is \"no class\""));
+            }
+        }
+    }
+
+    /** The caches of the last batch serve the next of the same size: new ones would have to wait for the collector. */
+    private void prepareCaches(int rows) {
+        if (rows != cachedRows) {
+            cachedRows = 0;
+            caches.clear();
+            for (TransformerBlockImpl block : blocks) {
+                caches.add(block.newCache(rows));
+            }
+            cachedRows = rows;
+        }
+        caches.forEach(KeyValueCache::clear);
+    }
+
     private static void guide(float[] conditional, float[] free, double scale) {
         for (int v = 0; v < conditional.length; v++) {
             conditional[v] = (float) (free[v] + (conditional[v] - free[v]) * scale);
@@ -145,7 +178,7 @@ public final class GptDecoder {
     }
 
     /** Logits [rows][V] at the next position, given the ids at it. */
-    private float[][] step(Layer embedding, int[] ids, List<KeyValueCache> caches) {
+    private float[][] step(Layer embedding, int[] ids) {
         try (MemoryWorkspace step =
                 Nd4j.getWorkspaceManager().getAndActivateWorkspace(WORKSPACE_CONFIGURATION, WORKSPACE)) {
             INDArray x = embedding.activate(
@@ -155,7 +188,7 @@ public final class GptDecoder {
             }
             x = norm.activate(x, false, workspaces);
             INDArray logits = output.activate(x, false, workspaces); // [rows, 1, V]
-            return logits.reshape(ids.length, logits.size(2)).toFloatMatrix();
+            return rows(logits.reshape('c', ids.length, logits.size(2)));
         } finally {
             // the layers must not hold on to arrays of a closed workspace
             embedding.clear();
@@ -163,5 +196,15 @@ public final class GptDecoder {
             norm.clear();
             output.clear();
         }
+    }
+
+    /** toFloatMatrix would copy each row through a native array of its own, and number by number. */
+    private static float[][] rows(INDArray matrix) {
+        FloatBuffer values = matrix.castTo(DataType.FLOAT).data().asNioFloat();
+        float[][] rows = new float[matrix.rows()][matrix.columns()];
+        for (float[] row : rows) {
+            values.get(row);
+        }
+        return rows;
     }
 }

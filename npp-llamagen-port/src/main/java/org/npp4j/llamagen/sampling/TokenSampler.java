@@ -76,21 +76,29 @@ public interface TokenSampler {
             }
         }
         double[] probabilities = softmax(scaled);
-        if (topP < 1) {
-            Integer[] order = new Integer[vocabulary];
-            Arrays.setAll(order, i -> i);
-            Arrays.sort(order, (a, b) -> Double.compare(probabilities[b], probabilities[a]));
-            double before = 0;
-            for (int rank = 0; rank < vocabulary; rank++) {
-                int token = order[rank];
-                if (rank > 0 && before > topP) {
-                    scaled[token] = Double.NEGATIVE_INFINITY;
-                }
-                before += probabilities[token];
-            }
-            return softmax(scaled);
+        if (topP == 1) {
+            return probabilities;
         }
-        return probabilities;
+        double[] ascending = probabilities.clone();
+        Arrays.sort(ascending);
+        int kept = 0;
+        for (double before = 0; kept < vocabulary && before <= topP; kept++) {
+            before += ascending[vocabulary - 1 - kept];
+        }
+        // of several tokens that are as likely as the last one kept, the first stay
+        double smallest = ascending[vocabulary - kept];
+        for (int i = 0; i < vocabulary; i++) {
+            if (probabilities[i] > smallest) {
+                kept--;
+            }
+        }
+        for (int i = 0; i < vocabulary; i++) {
+            boolean stays = probabilities[i] > smallest || probabilities[i] == smallest && kept-- > 0;
+            if (!stays) {
+                scaled[i] = Double.NEGATIVE_INFINITY;
+            }
+        }
+        return softmax(scaled);
     }
 
     private static void requireSettings(double temperature, int topK, double topP) {

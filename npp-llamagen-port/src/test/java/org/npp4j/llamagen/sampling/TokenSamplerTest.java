@@ -69,6 +69,56 @@ class TokenSamplerTest {
     }
 
     @Test
+    void topPKeepsTheFirstOfEquallyLikelyTokens() {
+        float[] logits = {0, 1, 0, 1, 0};
+        double e = Math.E;
+        double likely = e / (2 * e + 3);
+        assertArrayEquals(
+                new double[] {0, 0.5, 0, 0.5, 0},
+                TokenSampler.filteredProbabilities(logits, 1, 0, likely + 0.01),
+                1e-7);
+        assertArrayEquals(
+                new double[] {0, 1, 0, 0, 0}, TokenSampler.filteredProbabilities(logits, 1, 0, likely - 0.01), 1e-7);
+        double sum = 2 * e + 2;
+        assertArrayEquals(
+                new double[] {1 / sum, e / sum, 1 / sum, e / sum, 0},
+                TokenSampler.filteredProbabilities(logits, 1, 0, 2 * likely + 0.15),
+                1e-7);
+    }
+
+    /** The published filter, plainly: tokens by falling probability, the first of equal ones first. */
+    @ParameterizedTest
+    @ValueSource(doubles = {0.05, 0.3, 0.6, 0.9, 0.999})
+    void topPIsThatOfAPlainLoop(double topP) {
+        Random random = new Random(8);
+        for (int round = 0; round < 50; round++) {
+            float[] logits = new float[1 + random.nextInt(30)];
+            for (int i = 0; i < logits.length; i++) {
+                logits[i] = random.nextInt(7); // many are equal
+            }
+            double[] all = TokenSampler.filteredProbabilities(logits, 1, 0, 1);
+            double[] expected = new double[logits.length];
+            boolean[] taken = new boolean[logits.length];
+            double before = 0;
+            for (int rank = 0; rank < logits.length && (rank == 0 || before <= topP); rank++) {
+                int next = -1;
+                for (int i = 0; i < logits.length; i++) {
+                    if (!taken[i] && (next < 0 || all[i] > all[next])) {
+                        next = i;
+                    }
+                }
+                taken[next] = true;
+                expected[next] = all[next];
+                before += all[next];
+            }
+            for (int i = 0; i < expected.length; i++) {
+                expected[i] /= before;
+            }
+            assertArrayEquals(expected, TokenSampler.filteredProbabilities(logits, 1, 0, topP), 1e-12);
+        }
+    }
+
+    @Test
     void filtersOneAfterTheOther() {
         // the two most likely tokens hold 0.8 and 0.2 of what top-k leaves: top-p sees those, not the shares of all
         float[] logits = logs(0.4, 0.1, 0.09, 0.09, 0.08, 0.08, 0.08, 0.08);
