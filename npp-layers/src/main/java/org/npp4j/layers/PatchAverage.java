@@ -193,7 +193,8 @@ public class PatchAverage implements InputPreProcessor {
         if (length > 0 && length != grid.tokens()) {
             throw new IllegalArgumentException(
                     "PatchAverage is set up for a " + grid + ", but the layer before it gives " + length
-                            + " positions. Make the grid's height x width equal to the sequence length");
+                            + " positions. Make the grid's height x width equal to the sequence length; behind an"
+                            + " EmbeddingSequenceLayer set inputLength(" + grid.tokens() + ")");
         }
         if (format == null) {
             format = sequence.getFormat();

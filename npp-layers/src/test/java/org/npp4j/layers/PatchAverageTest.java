@@ -297,7 +297,8 @@ class PatchAverageTest {
         PatchAverage average = new PatchAverage(TokenGrid.of(4, 4), 2);
         assertEquals(
                 "PatchAverage is set up for a 4 x 4 token grid (height x width), but the layer before it gives 15"
-                        + " positions. Make the grid's height x width equal to the sequence length",
+                        + " positions. Make the grid's height x width equal to the sequence length; behind an"
+                        + " EmbeddingSequenceLayer set inputLength(16)",
                 Refusal.ofArgument(() -> average.getOutputType(InputType.recurrent(8, 15, RNNFormat.NWC))));
         String message = Refusal.ofArgument(() -> average.getOutputType(InputType.feedForward(16)));
         assertTrue(

@@ -1,10 +1,6 @@
 package org.npp4j.samples;
 
 import java.io.IOException;
-import java.net.URI;
-import java.net.URISyntaxException;
-import java.nio.file.FileSystem;
-import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -249,49 +245,38 @@ final class QuickstartTraining implements QuickstartRun {
             String name, LabelledImages train, LabelledImages test, String sha256, List<String> classNames) {
 
         static Data load(Path folder) throws IOException {
-            if (folder != null) {
-                return of(folder.toString(), folder, null);
+            LabelledImages.Split training = LabelledImages.Split.TRAIN;
+            LabelledImages.Split testing = LabelledImages.Split.TEST;
+            if (folder == null) {
+                return of(
+                        "Fashion-MNIST, balanced subset",
+                        ShippedImages.load(training),
+                        ShippedImages.load(testing),
+                        FASHION_MNIST_CLASSES);
             }
-            URI shipped = shippedFolder();
-            String name = "Fashion-MNIST, balanced subset";
-            if ("jar".equals(shipped.getScheme())) {
-                try (FileSystem jar = FileSystems.newFileSystem(shipped, Map.of())) {
-                    return of(name, jar.provider().getPath(shipped), FASHION_MNIST_CLASSES);
-                }
-            }
-            return of(name, Path.of(shipped), FASHION_MNIST_CLASSES);
+            LabelledImages train = LabelledImages.load(folder, training);
+            LabelledImages test = LabelledImages.load(folder, testing);
+            return of(folder.toString(), train, test, classNames(folder, train.classes()));
         }
 
-        private static URI shippedFolder() {
-            try {
-                return QuickstartTraining.class.getResource("fashion-mnist").toURI();
-            } catch (URISyntaxException e) {
-                throw new IllegalStateException(e);
-            }
-        }
-
-        private static Data of(String name, Path folder, List<String> names) throws IOException {
-            LabelledImages train = LabelledImages.load(folder, LabelledImages.Split.TRAIN);
-            LabelledImages test = LabelledImages.load(folder, LabelledImages.Split.TEST);
+        private static Data of(String name, LabelledImages train, LabelledImages test, List<String> classNames) {
             if (test.classes() > train.classes()) {
-                throw new AppException(folder + " has " + test.classes() + " classes of test images but only "
+                throw new AppException(name + " has " + test.classes() + " classes of test images but only "
                         + train.classes() + " of training images; every class needs training images");
             }
-            for (LabelledImages images : List.of(train, test)) {
-                requireEnough(folder, images, images == train ? "training" : "test", train.classes());
-            }
-            List<String> classNames = names != null ? names : classNames(folder, train.classes());
+            requireEnough(name, train, "training", train.classes());
+            requireEnough(name, test, "test", train.classes());
             return new Data(name, train, test, train.sha256() + " " + test.sha256(), classNames);
         }
 
-        private static void requireEnough(Path folder, LabelledImages images, String split, int classes) {
+        private static void requireEnough(String name, LabelledImages images, String split, int classes) {
             long[] counts = new long[classes];
             for (int label : images.labels()) {
                 counts[label]++;
             }
             for (int i = 0; i < classes; i++) {
                 if (counts[i] < IMAGES_PER_CLASS) {
-                    throw new AppException(folder + " has " + counts[i] + " " + split + " images of class " + i
+                    throw new AppException(name + " has " + counts[i] + " " + split + " images of class " + i
                             + "; the report needs at least " + IMAGES_PER_CLASS + " of every class");
                 }
             }
