@@ -13,7 +13,6 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
-import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.learning.config.Adam;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
@@ -164,7 +163,6 @@ final class QuickstartTraining implements QuickstartRun {
             int[][] testTokens) {
 
         TrainedModel train(String name, PatchStages stages, List<SampleSheet> sheets) throws IOException {
-            Nd4j.getRandom().setSeed(settings.seed());
             TokenDataSetIterator batches =
                     new TokenDataSetIterator(trainTokens, data.train().labels(), BATCH, false, settings.seed());
             ComputationGraph network = network(batches.batchesPerEpoch());
