@@ -24,8 +24,9 @@ final class ExampleOptions {
     @Option(
             names = "--seed",
             paramLabel = "S",
-            defaultValue = "0",
-            description = "Seed of data and weights. Default: ${DEFAULT-VALUE}.")
+            defaultValue = "1",
+            description =
+                    "Seed of data and weights; Deeplearning4j takes 0 from the clock. Default:" + " ${DEFAULT-VALUE}.")
     private long seed;
 
     /** {@return p = 2 for the first half of the epochs, then p = 1} */
