@@ -218,7 +218,7 @@ public final class Nd4jKernel implements TransformerKernel {
         int t = (int) scores.size(2);
         int keys = (int) scores.size(3);
         double[][] mask = seen.castTo(DataType.DOUBLE).toDoubleMatrix();
-        // example by example, [H, T x keys]: broadcasts along axes that are no neighbours write out of bounds
+        // Example by example, [H, T x keys]: ND4J broadcasts wrongly along axes that are no neighbours.
         INDArray examples = scores.reshape(mask.length, scores.size(1), (long) t * keys);
         for (int b = 0; b < mask.length; b++) {
             float[] bias = new float[t * keys];
