@@ -126,8 +126,10 @@ final class InspectCommand implements Callable<Integer> {
     private static void printOthers(TensorFile file, PrintWriter out) {
         List<String> others = new ArrayList<>();
         file.metadata().forEach((key, value) -> others.add("metadata." + printable(key) + "  " + brief(value)));
-        if (file.metadata().isEmpty() && file.root() instanceof Map<?, ?>) {
+        if (file.root() instanceof Map<?, ?>) {
             collect("", (Map<?, ?>) file.root(), new TreeSet<>(file.tensors().keySet()), others);
+        } else if (file.tensors().isEmpty()) {
+            others.add("object  " + brief(file.root()));
         }
         if (!others.isEmpty()) {
             out.println();

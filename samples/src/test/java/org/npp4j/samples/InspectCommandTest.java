@@ -81,6 +81,15 @@ class InspectCommandTest {
     }
 
     @Test
+    void aFileWithoutTensors() throws Exception {
+        Path file = folder.resolve("number.pt");
+        PyTorchWriter.write(file, 7L);
+        assertEquals(0, npp("inspect", file.toString()), err::toString);
+        assertTrue(out.toString().contains("0 tensors"), out::toString);
+        assertTrue(out.toString().strip().endsWith("object  7"), out::toString);
+    }
+
+    @Test
     void metadata() throws Exception {
         Path file = folder.resolve("model.safetensors");
         SafetensorsWriter.write(file, Map.of("a", new Bytes((byte) 1)), Map.of("format", "pt"));
