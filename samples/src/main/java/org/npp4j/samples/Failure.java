@@ -9,6 +9,7 @@ import java.nio.file.ReadOnlyFileSystemException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.npp4j.llamagen.checkpoint.CheckpointException;
 
 /**
  * The one place that turns whatever was thrown into one line for the user.
@@ -45,7 +46,7 @@ final class Failure {
     }
 
     private static String known(Throwable cause) {
-        if (cause instanceof AppException) {
+        if (cause instanceof AppException || cause instanceof CheckpointException) {
             return cause.getMessage();
         }
         if (cause instanceof OutOfMemoryError) {
