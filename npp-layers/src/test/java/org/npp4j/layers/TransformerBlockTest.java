@@ -147,7 +147,8 @@ class TransformerBlockTest {
                 "The key/value cache holds 4 positions, got 8. Start the next sequence with an empty cache",
                 Refusal.ofState(() -> layer.decode(all, cache, SingleLayer.NO_WORKSPACES)));
         assertEquals(
-                "The key/value cache is for 1 examples, got 2. Make a new cache for another batch size",
+                "The key/value cache is for 1 examples, got 2. Call clear(batch) or make a new cache for another"
+                        + " batch size",
                 Refusal.ofArgument(
                         () -> layer.decode(Nd4j.zeros(DataType.FLOAT, 2, 1, 8), cache, SingleLayer.NO_WORKSPACES)));
         cache.clear();

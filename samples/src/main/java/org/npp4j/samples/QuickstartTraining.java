@@ -23,7 +23,7 @@ import org.npp4j.llamagen.images.PngSheet;
 import org.npp4j.llamagen.images.TokenDataSetIterator;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
-import org.npp4j.llamagen.sampling.TokenSampler;
+import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.losses.PatchEvaluation;
@@ -232,9 +232,10 @@ final class QuickstartTraining implements QuickstartRun {
             int[] classes = IntStream.range(0, spec.classes() * IMAGES_PER_CLASS)
                     .map(i -> i / IMAGES_PER_CLASS)
                     .toArray();
-            int[][] ids = new GptDecoder(network)
-                    .generate(classes, Guidance.of(GUIDANCE), TokenSampler.random(1, 0, 1, settings.seed()));
-            return tokenizer.decode(ids);
+            try (GptDecoder decoder = new GptDecoder(network)) {
+                return tokenizer.decode(decoder.generate(
+                        classes, Guidance.of(GUIDANCE), TokenSamplers.random(1, 0, 1, settings.seed())));
+            }
         }
     }
 

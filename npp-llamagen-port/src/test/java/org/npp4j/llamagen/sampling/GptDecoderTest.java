@@ -49,7 +49,7 @@ class GptDecoderTest {
         // the stage of training does not matter: generation is always at p = 1
         ComputationGraph network = golden.network(LlamaGen.of(golden.spec()).patchSide(2), DataType.FLOAT);
         int[][] ids = new GptDecoder(network)
-                .generate(new int[] {1, 2}, new Guidance(scale, interval), TokenSampler.greedy());
+                .generate(new int[] {1, 2}, new Guidance(scale, interval), TokenSamplers.greedy());
         int[][] expected =
                 golden.array("greedy.cfg" + scale + ".interval" + interval).toIntMatrix();
         assertArrayEquals(expected, ids);
@@ -61,8 +61,8 @@ class GptDecoderTest {
         GptDecoder decoder = new GptDecoder(golden.network(LlamaGen.of(golden.spec()), DataType.FLOAT));
         List<Integer> done = new ArrayList<>();
         int[][] first =
-                decoder.generate(new int[] {0, 4, 3}, Guidance.of(2), TokenSampler.random(1, 0, 1, 7), done::add);
-        int[][] second = decoder.generate(new int[] {0, 4, 3}, Guidance.of(2), TokenSampler.random(1, 0, 1, 7));
+                decoder.generate(new int[] {0, 4, 3}, Guidance.of(2), TokenSamplers.random(1, 0, 1, 7), done::add);
+        int[][] second = decoder.generate(new int[] {0, 4, 3}, Guidance.of(2), TokenSamplers.random(1, 0, 1, 7));
         assertArrayEquals(first, second);
         assertEquals(36, done.size());
         assertEquals(36, done.get(35));
@@ -85,12 +85,13 @@ class GptDecoderTest {
         ComputationGraph oracle = SmallGpts.withLargeParameters(
                 LlamaGen.of(spec).dataType(DataType.DOUBLE).init(), 3);
         int[] classes = {4, 0, 2};
-        List<float[]> seen = new ArrayList<>();
+        List<List<float[]>> seen = List.of(new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
         TokenSampler greedy = TokenSampler.greedy();
-        int[][] images = new GptDecoder(network).generate(classes, new Guidance(scale, lastGuidedStep), logits -> {
-            seen.add(logits.clone());
-            return greedy.sample(logits);
-        });
+        int[][] images = new GptDecoder(network)
+                .generate(classes, new Guidance(scale, lastGuidedStep), image -> logits -> {
+                    seen.get((int) image).add(logits.clone());
+                    return greedy.sample(logits);
+                });
         int[][] plain = new int[classes.length][spec.grid().tokens()];
         int[] noClass = {5, 5, 5};
         for (int position = 0; position < spec.grid().tokens(); position++) {
@@ -106,7 +107,7 @@ class GptDecoderTest {
                         plain[b][position] = v;
                     }
                 }
-                float[] actual = seen.get(position * classes.length + b);
+                float[] actual = seen.get(b).get(position);
                 for (int v = 0; v < expected.length; v++) {
                     assertEquals(expected[v], actual[v], 1e-4, "position " + position + ", image " + b);
                 }
@@ -128,9 +129,9 @@ class GptDecoderTest {
         GptDecoder decoder = new GptDecoder(network);
         int[] classes = {3, 0, 3, 1};
         for (Guidance guidance : new Guidance[] {Guidance.NONE, Guidance.of(2)}) {
-            int[][] together = decoder.generate(classes, guidance, TokenSampler.greedy());
+            int[][] together = decoder.generate(classes, guidance, TokenSamplers.greedy());
             for (int b = 0; b < classes.length; b++) {
-                int[][] alone = decoder.generate(new int[] {classes[b]}, guidance, TokenSampler.greedy());
+                int[][] alone = decoder.generate(new int[] {classes[b]}, guidance, TokenSamplers.greedy());
                 assertEquals(1, alone.length);
                 assertArrayEquals(together[b], alone[0]);
             }
@@ -143,8 +144,8 @@ class GptDecoderTest {
         ComputationGraph network =
                 SmallGpts.withLargeParameters(builder.dataType(DataType.DOUBLE).init(), 5);
         assertArrayEquals(
-                new GptDecoder(network(1)).generate(new int[] {2, 3}, Guidance.of(2), TokenSampler.greedy()),
-                new GptDecoder(network).generate(new int[] {2, 3}, Guidance.of(2), TokenSampler.greedy()));
+                new GptDecoder(network(1)).generate(new int[] {2, 3}, Guidance.of(2), TokenSamplers.greedy()),
+                new GptDecoder(network).generate(new int[] {2, 3}, Guidance.of(2), TokenSamplers.greedy()));
     }
 
     @Test
@@ -152,14 +153,14 @@ class GptDecoderTest {
         GptSpec spec = SmallGpts.spec(TokenGrid.of(2, 2)).noClassRow(false).build();
         GptDecoder decoder =
                 new GptDecoder(SmallGpts.withLargeParameters(LlamaGen.of(spec).init(), 3));
-        assertEquals(4, decoder.generate(new int[] {4}, Guidance.NONE, TokenSampler.greedy())[0].length);
+        assertEquals(4, decoder.generate(new int[] {4}, Guidance.NONE, TokenSamplers.greedy())[0].length);
         assertEquals(
                 "Guidance needs a network trained with a row for \"no class\", this one has none. Use Guidance.NONE, or"
                         + " train with noClassRow and class dropout",
-                message(() -> decoder.generate(new int[] {4}, Guidance.of(2), TokenSampler.greedy())));
+                message(() -> decoder.generate(new int[] {4}, Guidance.of(2), TokenSamplers.greedy())));
         assertEquals(
                 "Class 5 of image 0 is unknown to the network. It knows 0 .. 4",
-                message(() -> decoder.generate(new int[] {5}, Guidance.NONE, TokenSampler.greedy())));
+                message(() -> decoder.generate(new int[] {5}, Guidance.NONE, TokenSamplers.greedy())));
     }
 
     @Test
@@ -167,8 +168,8 @@ class GptDecoderTest {
         GptDecoder decoder = new GptDecoder(network(1));
         // the twin of "no class" is itself, so guidance changes nothing
         assertArrayEquals(
-                decoder.generate(new int[] {5}, Guidance.NONE, TokenSampler.greedy()),
-                decoder.generate(new int[] {5}, Guidance.of(3), TokenSampler.greedy()));
+                decoder.generate(new int[] {5}, Guidance.NONE, TokenSamplers.greedy()),
+                decoder.generate(new int[] {5}, Guidance.of(3), TokenSamplers.greedy()));
     }
 
     @ParameterizedTest
@@ -181,13 +182,13 @@ class GptDecoderTest {
         network.addListeners(new BaseTrainingListener() {
             @Override
             public void iterationDone(Model model, int iteration, int epoch) {
-                decoder.generate(new int[] {iteration}, Guidance.of(2), TokenSampler.greedy());
+                decoder.generate(new int[] {iteration}, Guidance.of(2), TokenSamplers.greedy());
             }
         });
         for (int step = 0; step < 4; step++) {
             Nd4j.getRandom().setSeed(step + 1);
             undisturbed.fit(data);
-            decoder.generate(new int[] {0, 1}, Guidance.NONE, TokenSampler.greedy());
+            decoder.generate(new int[] {0, 1}, Guidance.NONE, TokenSamplers.greedy());
             Nd4j.getRandom().setSeed(step + 1);
             network.fit(data);
             assertEquals(undisturbed.score(), network.score(), 0);
@@ -200,29 +201,29 @@ class GptDecoderTest {
     void drawsWithTheParametersOfTheMoment() {
         ComputationGraph network = network(1);
         GptDecoder decoder = new GptDecoder(network);
-        decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSampler.greedy());
+        decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSamplers.greedy());
         for (int step = 0; step < 5; step++) {
             network.fit(SmallGpts.data(SmallGpts.images(SPEC, 4, 1)));
         }
         assertArrayEquals(
-                new GptDecoder(network.clone()).generate(new int[] {1, 2}, Guidance.of(2), TokenSampler.greedy()),
-                decoder.generate(new int[] {1, 2}, Guidance.of(2), TokenSampler.greedy()));
+                new GptDecoder(network.clone()).generate(new int[] {1, 2}, Guidance.of(2), TokenSamplers.greedy()),
+                decoder.generate(new int[] {1, 2}, Guidance.of(2), TokenSamplers.greedy()));
     }
 
     @Test
     void aFailedDrawLeavesTheDecoderUsable() {
         GptDecoder decoder = new GptDecoder(network(1));
-        int[][] expected = decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSampler.greedy());
+        int[][] expected = decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSamplers.greedy());
         int[] calls = new int[1];
         assertThrows(
                 UncheckedIOException.class,
-                () -> decoder.generate(new int[] {1, 2}, Guidance.NONE, logits -> {
-                    if (++calls[0] == 9) {
+                () -> decoder.generate(new int[] {1, 2}, Guidance.NONE, image -> logits -> {
+                    if (image == 0 && ++calls[0] == 9) {
                         throw new UncheckedIOException(new IOException("stopped"));
                     }
                     return 0;
                 }));
-        assertArrayEquals(expected, decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSampler.greedy()));
+        assertArrayEquals(expected, decoder.generate(new int[] {1, 2}, Guidance.NONE, TokenSamplers.greedy()));
     }
 
     /** Logits that stayed behind would add up to 320 MB. */
@@ -237,16 +238,16 @@ class GptDecoderTest {
         GptDecoder decoder = new GptDecoder(LlamaGen.of(spec).init());
         int[] classes = new int[16];
         for (int i = 0; i < 5; i++) {
-            decoder.generate(classes, Guidance.NONE, TokenSampler.greedy());
+            decoder.generate(classes, Guidance.NONE, TokenSamplers.greedy());
         }
         long limit = memoryOutsideTheHeap() + (150L << 20);
         for (int i = 0; i < 20; i++) {
-            decoder.generate(classes, Guidance.NONE, TokenSampler.greedy());
+            decoder.generate(classes, Guidance.NONE, TokenSamplers.greedy());
         }
         // what only waits for its collection disappears sooner or later; what leaks never does
         long left = memoryOutsideTheHeap();
         for (int i = 0; i < 20 && left > limit; i++) {
-            decoder.generate(classes, Guidance.NONE, TokenSampler.greedy());
+            decoder.generate(classes, Guidance.NONE, TokenSamplers.greedy());
             left = memoryOutsideTheHeap();
         }
         assertTrue(left <= limit, "grew by " + (150 + (left - limit >> 20)) + " MiB");
@@ -286,11 +287,11 @@ class GptDecoderTest {
     void refusesWhatItCannotGenerate() {
         GoldenGpt golden = new GoldenGpt("gpt-gqa");
         GptDecoder decoder = new GptDecoder(golden.network(LlamaGen.of(golden.spec()), DataType.FLOAT));
-        assertTrue(message(() -> decoder.generate(new int[0], Guidance.NONE, TokenSampler.greedy()))
+        assertTrue(message(() -> decoder.generate(new int[0], Guidance.NONE, TokenSamplers.greedy()))
                 .contains("at least one class"));
-        assertTrue(message(() -> decoder.generate(new int[] {6}, Guidance.NONE, TokenSampler.greedy()))
+        assertTrue(message(() -> decoder.generate(new int[] {6}, Guidance.NONE, TokenSamplers.greedy()))
                 .contains("Class 6 of image 0 is unknown to the network. It knows 0 .. 5, where 5 is \"no class\""));
-        assertTrue(message(() -> decoder.generate(new int[] {0, -1}, Guidance.NONE, TokenSampler.greedy()))
+        assertTrue(message(() -> decoder.generate(new int[] {0, -1}, Guidance.NONE, TokenSamplers.greedy()))
                 .contains("Class -1 of image 1"));
         assertEquals(
                 "The last guided step must be at least 0, or -1 for all steps, got -2",
