@@ -1,0 +1,31 @@
+package org.npp4j.llamagen.checkpoint;
+
+import java.io.IOException;
+import java.io.OutputStream;
+import org.nd4j.linalg.api.ndarray.INDArray;
+
+/** An array in memory, to be written. */
+final class ArraySource implements TensorSource {
+    private final INDArray array;
+    private final TensorType type;
+
+    ArraySource(INDArray array) {
+        this.array = array;
+        this.type = TensorType.of(array.dataType());
+    }
+
+    @Override
+    public TensorType type() {
+        return type;
+    }
+
+    @Override
+    public long[] shape() {
+        return array.shape().clone();
+    }
+
+    @Override
+    public void writeTo(OutputStream out) throws IOException {
+        throw new UnsupportedOperationException("not written yet");
+    }
+}
