@@ -50,7 +50,7 @@ public final class NpzFile implements Closeable {
     private static final Map<String, DataType> TYPES = Map.of(
             "<f8", DataType.DOUBLE,
             "<f4", DataType.FLOAT,
-            "<f2", DataType.HALF,
+            "<f2", DataType.FLOAT16,
             "<i8", DataType.INT64,
             "<i4", DataType.INT32,
             "<i2", DataType.INT16,
