@@ -3,6 +3,7 @@ package org.npp4j.llamagen;
 import java.util.Objects;
 import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.distribution.NormalDistribution;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
@@ -12,9 +13,11 @@ import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.learning.config.IUpdater;
+import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
 import org.npp4j.layers.PatchAverage;
 import org.npp4j.layers.RmsNorm;
+import org.npp4j.layers.SkipPositions;
 import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
@@ -42,6 +45,12 @@ import org.npp4j.schedule.StageScheduler;
  * </pre>
  *
  * <p>Inputs are token ids [B, N] and class ids [B, 1], labels the token ids [B, N] again; the output is logits [B, K, V].
+ *
+ * <p>A text-conditional model ({@link #gpt1B}, {@link #gpt3B}, {@link #gpt7B}, or any size with {@link #captions}) has the
+ * input {@value #CAPTIONS} [B, C, S], the vectors of a text encoder, and the layer {@value #CAPTION_EMBEDDING} instead. Its
+ * sequence is [c1 .. cC, t1 .. t(K-1)]; the first C - 1 positions predict nothing and are dropped before the norm, so the
+ * output is [B, K, V] again.
+ *
  * Parameters are drawn from N(0, 0.02), gains are 1, the output head is 0, as published.
  *
  * <p>Source: Sun et al., "Autoregressive Model Beats Diffusion: Llama for Scalable Image Generation" (arXiv 2406.06525).
@@ -51,13 +60,17 @@ public final class LlamaGen {
     public static final String TOKENS = "tokens";
     /** Input of class ids. */
     public static final String CLASSES = "classes";
+    /** Input of captions. */
+    public static final String CAPTIONS = "captions";
     /** Layer of token embeddings. */
     public static final String TOKEN_EMBEDDING = "tokenEmbedding";
     /** Layer of class embeddings. */
     public static final String CLASS_EMBEDDING = "classEmbedding";
+    /** Layer of caption embeddings. */
+    public static final String CAPTION_EMBEDDING = "captionEmbedding";
     /** Vertex that averages patches. */
     public static final String PATCHES = "patches";
-    /** Vertex that puts the class in front. */
+    /** Vertex that puts the class or caption in front. */
     public static final String PREFIX = "prefix";
     /** Layer of the final norm. */
     public static final String NORM = "norm";
@@ -73,6 +86,7 @@ public final class LlamaGen {
     private int patchSide = 1;
     private PatchStages patchStages;
     private double classDropout;
+    private boolean learnUnconditional;
     private double tokenDropout;
     private double residualDropout;
     private double feedForwardDropout;
@@ -294,7 +308,19 @@ public final class LlamaGen {
     }
 
     /**
-     * How often the class is replaced by "no class" in training.
+     * Whether a text-conditional model trains its unconditional caption. The published code does not: it stays as drawn or
+     * loaded. Without effect on a model of classes, whose row for "no class" is always trained.
+     *
+     * @param learn whether it is trained
+     * @return this
+     */
+    public LlamaGen learnUnconditional(boolean learn) {
+        learnUnconditional = learn;
+        return this;
+    }
+
+    /**
+     * How often the class is replaced by "no class", or the caption by the unconditional one, in training.
      *
      * @param probability in [0, 1); 0.1 as published
      * @return this
@@ -421,32 +447,36 @@ public final class LlamaGen {
             patchStages.requireFits(spec.grid());
         }
         int width = spec.width();
+        boolean text = spec.textConditional();
+        String condition = text ? CAPTION_EMBEDDING : CLASS_EMBEDDING;
         ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
                 .seed(seed == 0 ? SEED_ZERO : seed)
                 .dataType(dataType)
                 .updater(updater)
                 .weightInit(new NormalDistribution(0, INITIAL_DEVIATION))
                 .graphBuilder()
-                .addInputs(TOKENS, CLASSES)
-                .setInputTypes(InputType.feedForward(spec.grid().tokens()), InputType.feedForward(1))
+                .addInputs(TOKENS, text ? CAPTIONS : CLASSES)
+                .setInputTypes(InputType.feedForward(spec.grid().tokens()), conditionType())
                 .addLayer(
                         TOKEN_EMBEDDING,
                         decayed(new TokenEmbedding.Builder(spec.vocabulary(), width))
                                 .build(),
                         TOKENS)
-                .addLayer(CLASS_EMBEDDING, decayed(classEmbedding()).build(), CLASSES)
+                .addLayer(condition, text ? captionEmbedding() : classEmbedding(), text ? CAPTIONS : CLASSES)
                 .addVertex(PATCHES, new PreprocessorVertex(new PatchAverage(spec.grid(), patchSide)), TOKEN_EMBEDDING)
-                .addVertex(PREFIX, new ClassPrefix(), CLASS_EMBEDDING, PATCHES);
+                .addVertex(PREFIX, new ClassPrefix(), condition, PATCHES);
         String last = PREFIX;
         for (int i = 0; i < spec.layers(); i++) {
             graph.addLayer(block(i), decayed(blockLayer(i)).build(), last);
             last = block(i);
         }
+        RmsNorm norm = new RmsNorm.Builder().nIn(width).epsilon(spec.epsilon()).build();
+        if (spec.conditionTokens() == 1) {
+            graph.addLayer(NORM, norm, last);
+        } else {
+            graph.addLayer(NORM, norm, new SkipPositions(spec.conditionTokens() - 1), last);
+        }
         return graph.addLayer(
-                        NORM,
-                        new RmsNorm.Builder().nIn(width).epsilon(spec.epsilon()).build(),
-                        last)
-                .addLayer(
                         OUTPUT,
                         decayed(new PatchOutputLayer.Builder(spec.grid())
                                         .nIn(width)
@@ -474,10 +504,25 @@ public final class LlamaGen {
         return network;
     }
 
-    private TokenEmbedding.Builder classEmbedding() {
-        return spec.noClassRow()
-                ? TokenEmbedding.ofClasses(spec.classes(), spec.width(), classDropout)
-                : new TokenEmbedding.Builder(spec.classes(), spec.width());
+    private InputType conditionType() {
+        return spec.textConditional()
+                ? InputType.recurrent(spec.captionWidth(), spec.conditionTokens(), RNNFormat.NWC)
+                : InputType.feedForward(1);
+    }
+
+    private CaptionEmbedding captionEmbedding() {
+        return decayed(new CaptionEmbedding.Builder(spec.conditionTokens(), spec.captionWidth(), spec.width()))
+                .dropout(classDropout)
+                .learnUnconditional(learnUnconditional)
+                .build();
+    }
+
+    private TokenEmbedding classEmbedding() {
+        return decayed(
+                        spec.noClassRow()
+                                ? TokenEmbedding.ofClasses(spec.classes(), spec.width(), classDropout)
+                                : new TokenEmbedding.Builder(spec.classes(), spec.width()))
+                .build();
     }
 
     private TransformerBlock.Builder blockLayer(int index) {
@@ -486,6 +531,7 @@ public final class LlamaGen {
                         spec.grid(), spec.heads(), spec.feedForwardWidth())
                 .nIn(spec.width())
                 .keyValueHeads(spec.keyValueHeads())
+                .conditionTokens(spec.conditionTokens())
                 .rotaryBase(spec.rotaryBase())
                 .epsilon(spec.epsilon())
                 .residualDropout(residualDropout)

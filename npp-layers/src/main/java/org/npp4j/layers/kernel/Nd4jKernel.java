@@ -11,6 +11,7 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
 import org.nd4j.linalg.api.ops.impl.reduce.floating.SquaredNorm;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
+import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
@@ -21,6 +22,9 @@ public final class Nd4jKernel implements TransformerKernel {
 
     /** Added to the scores of positions that must not be seen: large enough that their weight is exactly 0. */
     private static final double UNSEEN = -1e9;
+
+    private static final double GELU_SCALE = Math.sqrt(2 / Math.PI);
+    private static final double GELU_CUBIC = 0.044715;
 
     private record MaskKey(DataType dataType, long queries, long keys) {}
 
@@ -77,6 +81,30 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray slope = a.sub(db).addi(1).muli(da);
         db.muli(dy);
         dy.muli(b).muli(slope, da);
+    }
+
+    @Override
+    public void gelu(INDArray x, INDArray y) {
+        geluTanh(x, y);
+        y.addi(1).muli(x).muli(0.5);
+    }
+
+    @Override
+    public void geluGradient(INDArray dy, INDArray x, INDArray dx) {
+        // gelu'(x) = (1 + t) / 2 + x (1 - t^2) u' / 2, t = tanh(u), u' = GELU_SCALE (1 + 3 GELU_CUBIC x^2)
+        INDArray t = Nd4j.createUninitialized(x.dataType(), x.shape(), 'c');
+        geluTanh(x, t);
+        INDArray slope = x.mul(x).muli(3 * GELU_CUBIC).addi(1).muli(x).muli(GELU_SCALE);
+        INDArray rest = t.mul(t).rsubi(1);
+        slope.muli(rest).addi(t).addi(1).muli(0.5);
+        dy.muli(slope, dx);
+    }
+
+    /** y = tanh(GELU_SCALE (x + GELU_CUBIC x^3)). */
+    private static void geluTanh(INDArray x, INDArray y) {
+        x.muli(x, y);
+        y.muli(GELU_CUBIC).addi(1).muli(x).muli(GELU_SCALE);
+        Nd4j.exec(new Tanh(y, y));
     }
 
     @Override

@@ -58,6 +58,23 @@ public interface TransformerKernel {
     void swiGluGradient(INDArray dy, INDArray a, INDArray b, INDArray da, INDArray db);
 
     /**
+     * y = gelu(x) in the form with tanh: x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+     *
+     * @param x [R, F]
+     * @param y [R, F], written
+     */
+    void gelu(INDArray x, INDArray y);
+
+    /**
+     * The gradient of {@link #gelu}.
+     *
+     * @param dy [R, F]
+     * @param x [R, F], the forward input
+     * @param dx [R, F], written; may be dy itself
+     */
+    void geluGradient(INDArray dy, INDArray x, INDArray dx);
+
+    /**
      * Causal multi-head attention with rotary positions: softmax(rotate(q) rotate(k)^T / sqrt(E) + mask) v, for each
      * head, where a position sees itself and earlier ones.
      *
