@@ -5,6 +5,8 @@ import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.distribution.NormalDistribution;
+import org.deeplearning4j.nn.conf.graph.GraphVertex;
+import org.deeplearning4j.nn.conf.graph.LayerVertex;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.layers.FeedForwardLayer;
@@ -502,6 +504,49 @@ public final class LlamaGen {
             new StageScheduler(patchStages).attachTo(network);
         }
         return network;
+    }
+
+    /**
+     * The sizes of a configuration that {@link #build} made, also when it was changed by training or read from a file.
+     *
+     * @param configuration the configuration
+     * @return its sizes
+     * @throws IllegalArgumentException if it is laid out otherwise
+     */
+    public static GptSpec specOf(ComputationGraphConfiguration configuration) {
+        TokenEmbedding tokens = layer(configuration, TOKEN_EMBEDDING, TokenEmbedding.class);
+        TransformerBlock block = layer(configuration, block(0), TransformerBlock.class);
+        int layers = 1;
+        while (configuration.getVertices().containsKey(block(layers))) {
+            layers++;
+        }
+        GptSpec.Builder spec = GptSpec.of(layers, block.getHeads(), Math.toIntExact(tokens.getNOut()))
+                .keyValueHeads(block.getKeyValueHeads())
+                .feedForwardWidth(block.getFeedForwardWidth())
+                .vocabulary(Math.toIntExact(tokens.getNIn()))
+                .grid(block.getGrid())
+                .rotaryBase(block.getRotaryBase())
+                .epsilon(block.getEpsilon());
+        if (configuration.getVertices().containsKey(CAPTION_EMBEDDING)) {
+            CaptionEmbedding captions = layer(configuration, CAPTION_EMBEDDING, CaptionEmbedding.class);
+            return spec.captions(captions.getTokens(), Math.toIntExact(captions.getNIn()))
+                    .build();
+        }
+        TokenEmbedding classes = layer(configuration, CLASS_EMBEDDING, TokenEmbedding.class);
+        int rows = Math.toIntExact(classes.getNIn());
+        boolean noClassRow = classes.getReplacement() >= 0;
+        return spec.classes(noClassRow ? rows - 1 : rows).noClassRow(noClassRow).build();
+    }
+
+    private static <T> T layer(ComputationGraphConfiguration configuration, String name, Class<T> type) {
+        GraphVertex vertex = configuration.getVertices().get(name);
+        Object layer =
+                vertex instanceof LayerVertex holder ? holder.getLayerConf().getLayer() : null;
+        if (!type.isInstance(layer)) {
+            throw new IllegalArgumentException("The network has no layer \"" + name + "\" of the kind "
+                    + type.getSimpleName() + ", so LlamaGen has not built it");
+        }
+        return type.cast(layer);
     }
 
     private InputType conditionType() {

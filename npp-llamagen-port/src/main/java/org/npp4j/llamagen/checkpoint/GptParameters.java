@@ -2,6 +2,7 @@ package org.npp4j.llamagen.checkpoint;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.RmsNorm;
 import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TransformerBlock;
@@ -10,6 +11,9 @@ import org.npp4j.llamagen.LlamaGen;
 
 /** The parameters of LlamaGen's GPTs under their published names: the only place that knows which is which. */
 public final class GptParameters {
+    /** Published name of the class table. */
+    static final String CLASS_TABLE = "cls_embedding.embedding_table.weight";
+
     private GptParameters() {}
 
     /**
@@ -24,10 +28,21 @@ public final class GptParameters {
         long qkv = (spec.heads() + 2L * spec.keyValueHeads()) * headWidth;
         long feedForward = spec.feedForwardWidth();
         List<GptParameter> all = new ArrayList<>();
-        all.add(table(
-                "cls_embedding.embedding_table.weight",
-                LlamaGen.CLASS_EMBEDDING,
-                List.of((long) spec.classRows(), width)));
+        if (spec.textConditional()) {
+            long captionWidth = spec.captionWidth();
+            String caption = LlamaGen.CAPTION_EMBEDDING + "_";
+            // PyTorch keeps it as a buffer, which no optimizer sees
+            all.add(new GptParameter(
+                    "cls_embedding.uncond_embedding",
+                    caption + CaptionEmbedding.UNCONDITIONAL,
+                    List.of((long) spec.conditionTokens(), captionWidth),
+                    false,
+                    false));
+            all.add(linear("cls_embedding.cap_proj.fc1", caption + CaptionEmbedding.IN_WEIGHT, width, captionWidth));
+            all.add(linear("cls_embedding.cap_proj.fc2", caption + CaptionEmbedding.OUT_WEIGHT, width, width));
+        } else {
+            all.add(table(CLASS_TABLE, LlamaGen.CLASS_EMBEDDING, List.of((long) spec.classRows(), width)));
+        }
         all.add(table("tok_embeddings.weight", LlamaGen.TOKEN_EMBEDDING, List.of((long) spec.vocabulary(), width)));
         for (int i = 0; i < spec.layers(); i++) {
             String ours = LlamaGen.block(i) + "_";
