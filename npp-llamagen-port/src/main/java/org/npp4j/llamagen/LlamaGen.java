@@ -13,7 +13,6 @@ import org.deeplearning4j.nn.conf.layers.FeedForwardLayer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
-import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
@@ -26,6 +25,7 @@ import org.npp4j.layers.TransformerBlock;
 import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageScheduler;
+import org.npp4j.schedule.TorchAdam;
 
 /**
  * A LlamaGen GPT, ready for Next Patch Prediction, as a ComputationGraph: any published size, on classes or on captions.
@@ -94,7 +94,8 @@ public final class LlamaGen {
     private double feedForwardDropout;
     private double pathDropout;
     private double weightDecay;
-    private IUpdater updater = new Adam(1e-4, 0.9, 0.95, 1e-8);
+    private IUpdater updater =
+            new TorchAdam.Builder().learningRate(1e-4).beta2(0.95).build();
     private long seed;
     private DataType dataType = DataType.FLOAT;
 
@@ -103,7 +104,8 @@ public final class LlamaGen {
     }
 
     /**
-     * A GPT without any dropout or weight decay and with the published Adam (1e-4, 0.9, 0.95, 1e-8), at p = 1.
+     * A GPT without any dropout or weight decay and with the published settings of Adam (learning rate 1e-4, beta1 0.9, beta2
+     * 0.95, epsilon 1e-8), at p = 1.
      *
      * @param spec its sizes
      * @return a builder to change the rest
@@ -402,11 +404,11 @@ public final class LlamaGen {
     /**
      * The optimizer.
      *
-     * @param updater such as Adam with a StageLearningRate
+     * @param updater such as TorchAdam with a StageLearningRate
      * @return this
      */
     public LlamaGen updater(IUpdater updater) {
-        this.updater = Objects.requireNonNull(updater, "LlamaGen needs an updater, such as new Adam(1e-4)");
+        this.updater = Objects.requireNonNull(updater, "LlamaGen needs an updater, such as new TorchAdam(1e-4)");
         return this;
     }
 

@@ -2,6 +2,7 @@ package org.npp4j.llamagen.checkpoint;
 
 import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.learning.config.IUpdater;
+import org.npp4j.schedule.TorchAdam;
 
 /**
  * What PyTorch's Adam and ours have in common.
@@ -14,17 +15,25 @@ import org.nd4j.linalg.learning.config.IUpdater;
 record AdamSettings(double learningRate, double beta1, double beta2, double epsilon) {
     /** {@return whether the state of this updater is PyTorch's: m, then v} */
     static boolean knows(IUpdater updater) {
-        return updater instanceof Adam;
+        return updater instanceof TorchAdam || updater instanceof Adam;
     }
 
     static AdamSettings of(IUpdater updater, int iteration, int epoch) {
+        double learningRate = updater.getLearningRate(iteration, epoch);
+        if (updater instanceof TorchAdam adam) {
+            return new AdamSettings(learningRate, adam.getBeta1(), adam.getBeta2(), adam.getEpsilon());
+        }
         Adam adam = (Adam) updater;
-        return new AdamSettings(
-                adam.getLearningRate(iteration, epoch), adam.getBeta1(), adam.getBeta2(), adam.getEpsilon());
+        return new AdamSettings(learningRate, adam.getBeta1(), adam.getBeta2(), adam.getEpsilon());
     }
 
     /** {@return the updater that goes on as PyTorch would} */
     IUpdater updater() {
-        return new Adam(learningRate, beta1, beta2, epsilon);
+        return new TorchAdam.Builder()
+                .learningRate(learningRate)
+                .beta1(beta1)
+                .beta2(beta2)
+                .epsilon(epsilon)
+                .build();
     }
 }

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -11,6 +12,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalLong;
 import java.util.Set;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -57,13 +59,11 @@ public final class GptCheckpoint {
     private final Path file;
     private final Object root;
     private final Map<String, TensorSource> weights;
-    private final boolean average;
 
-    private GptCheckpoint(Path file, Object root, Map<String, TensorSource> weights, boolean average) {
+    private GptCheckpoint(Path file, Object root, Map<String, TensorSource> weights) {
         this.file = file;
         this.root = root;
         this.weights = weights;
-        this.average = average;
     }
 
     /**
@@ -85,7 +85,7 @@ public final class GptCheckpoint {
                     "holds no LlamaGen GPT: there is no tensor " + TOKEN_TABLE
                             + " at the top nor under model, module or state_dict. See what it holds: npp inspect");
         }
-        return new GptCheckpoint(file, root, weights, false);
+        return new GptCheckpoint(file, root, weights);
     }
 
     static boolean isGpt(Path file, Object root) throws CheckpointException {
@@ -127,16 +127,20 @@ public final class GptCheckpoint {
         return BUFFER.matcher(name).matches();
     }
 
-    /** {@return the checkpoint with the moving average in place of the weights, if the file has one} */
-    public Optional<GptCheckpoint> average() {
-        if (!(root instanceof Map<?, ?> map) || !(map.get(EMA) instanceof Map<?, ?> ema) || average) {
+    /**
+     * The same with the moving average in place of the weights, and without the optimizer.
+     *
+     * @return the checkpoint, empty if the file has no moving average
+     * @throws CheckpointException if the average has a tensor twice
+     */
+    public Optional<GptCheckpoint> average() throws CheckpointException {
+        if (!(root instanceof Map<?, ?> map) || !(map.get(EMA) instanceof Map<?, ?> average)) {
             return Optional.empty();
         }
-        try {
-            return Optional.of(new GptCheckpoint(file, root, weights(file, holder(ema)), true));
-        } catch (CheckpointException e) {
-            return Optional.empty();
-        }
+        Map<Object, Object> averaged = new LinkedHashMap<>(map);
+        averaged.keySet().removeIf(key -> HOLDERS.contains(key) || key.equals(EMA) || key.equals(OPTIMIZER));
+        averaged.put(MODEL, average);
+        return Optional.of(of(file, averaged));
     }
 
     /** {@return the file} */
@@ -146,7 +150,7 @@ public final class GptCheckpoint {
 
     /** {@return the weights by published name, in file order, without prefixes and buffers} */
     public Map<String, TensorSource> weights() {
-        return java.util.Collections.unmodifiableMap(weights);
+        return Collections.unmodifiableMap(weights);
     }
 
     /** {@return the training steps that the weights have seen, if the file says it} */
@@ -259,7 +263,7 @@ public final class GptCheckpoint {
     private int layers() {
         Set<String> blocks = new HashSet<>();
         for (String name : weights.keySet()) {
-            java.util.regex.Matcher block = BLOCK.matcher(name);
+            Matcher block = BLOCK.matcher(name);
             if (block.matches()) {
                 blocks.add(block.group(1));
             }
@@ -428,7 +432,7 @@ public final class GptCheckpoint {
      * @throws CheckpointException if it belongs to other parameters
      */
     Optional<AdamState> optimizer(GptSpec spec) throws CheckpointException {
-        return !average && root instanceof Map<?, ?> map && map.get(OPTIMIZER) instanceof Map<?, ?> optimizer
+        return root instanceof Map<?, ?> map && map.get(OPTIMIZER) instanceof Map<?, ?> optimizer
                 ? AdamState.read(file, optimizer, spec)
                 : Optional.empty();
     }

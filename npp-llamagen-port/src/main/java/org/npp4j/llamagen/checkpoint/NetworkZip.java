@@ -13,6 +13,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
+import java.util.List;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedOutputStream;
 import java.util.zip.ZipEntry;
@@ -40,6 +41,9 @@ public final class NetworkZip {
     static final String MEMO = "npp.json";
 
     private static final int CHUNK = 1 << 20;
+    /** Kinds of buffers, as old versions name them, whose length has 4 bytes. */
+    private static final List<String> SHORT_MODES = List.of("DIRECT", "HEAP", "JAVACPP");
+
     private static final LocalDateTime SOME_DAY = LocalDateTime.of(2000, 1, 1, 0, 0);
 
     private NetworkZip() {}
@@ -155,8 +159,7 @@ public final class NetworkZip {
     }
 
     private static DataType header(DataInputStream in, long[] length) throws IOException {
-        DataBuffer.AllocationMode mode = DataBuffer.AllocationMode.valueOf(in.readUTF());
-        length[0] = mode.ordinal() < DataBuffer.AllocationMode.LONG_SHAPE.ordinal() ? in.readInt() : in.readLong();
+        length[0] = SHORT_MODES.contains(in.readUTF()) ? in.readInt() : in.readLong();
         return DataType.valueOf(in.readUTF());
     }
 

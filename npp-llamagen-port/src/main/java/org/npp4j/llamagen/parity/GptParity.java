@@ -13,7 +13,6 @@ import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
-import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
@@ -26,6 +25,7 @@ import org.npp4j.llamagen.sampling.TokenSampler;
 import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.StageScheduler;
+import org.npp4j.schedule.TorchAdam;
 
 /**
  * Compares a class-conditional GPT with what PyTorch computed from the same weights: every array of a golden file.
@@ -314,7 +314,12 @@ public final class GptParity {
         steps.stages().requireFits(spec.grid());
         double limit = TRAINED_FACTOR * tolerance;
         ComputationGraph network = network(LlamaGen.of(spec)
-                .updater(new Adam(steps.learningRate(), steps.beta1(), steps.beta2(), steps.epsilon()))
+                .updater(new TorchAdam.Builder()
+                        .learningRate(steps.learningRate())
+                        .beta1(steps.beta1())
+                        .beta2(steps.beta2())
+                        .epsilon(steps.epsilon())
+                        .build())
                 .weightDecay(steps.weightDecay()));
         try {
             new StageScheduler(steps.stages()).attachTo(network);
