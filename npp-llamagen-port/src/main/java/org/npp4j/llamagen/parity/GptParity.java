@@ -1,6 +1,8 @@
 package org.npp4j.llamagen.parity;
 
 import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -13,11 +15,17 @@ import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
+import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.JsonNode;
+import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
+import org.npp4j.llamagen.checkpoint.CheckpointException;
+import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.checkpoint.GptParameter;
 import org.npp4j.llamagen.checkpoint.GptParameters;
+import org.npp4j.llamagen.checkpoint.NetworkZip;
+import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.files.NpzFile;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
@@ -103,6 +111,62 @@ public final class GptParity {
             throw new IllegalArgumentException("The tolerance must be a finite number above 0, got " + tolerance);
         }
         return new GptParity(spec, weights, config, golden, tolerance).compare();
+    }
+
+    /**
+     * Compares everything in a golden file, starting from files.
+     *
+     * @param checkpoint the weights: a PyTorch, safetensors or network file
+     * @param config a config.json: the model under {@code "config"}, the training steps under {@code "training"}
+     * @param golden the arrays
+     * @param tolerance largest relative difference, above 0
+     * @return what was found
+     * @throws IllegalArgumentException if config.json describes no GPT on classes, or as {@link #compare(GptSpec, Weights,
+     *     JsonNode, NpzFile, double)}
+     * @throws IOException if a file cannot be read, or the weights are not those of the model
+     */
+    public static ParityReport compare(Path checkpoint, Path config, NpzFile golden, double tolerance)
+            throws IOException {
+        JsonNode settings = settings(config);
+        GptSpec spec = GptSpec.read(config);
+        if (NetworkZip.isNetwork(checkpoint)) {
+            try (INDArray parameters = NetworkZip.load(checkpoint, false).params()) {
+                return compare(spec, network -> assign(checkpoint, parameters, network), settings, golden, tolerance);
+            }
+        }
+        try (TensorFile file = TensorFile.open(checkpoint)) {
+            return compare(spec, GptCheckpoint.of(file)::loadInto, settings, golden, tolerance);
+        }
+    }
+
+    private static JsonNode settings(Path config) throws IOException {
+        try {
+            JsonNode settings = new ObjectMapper().readTree(Files.readString(config));
+            JsonNode model = settings.path("config");
+            if (model.has("codebook_size") || model.has("stages")) {
+                throw new IllegalArgumentException(
+                        config + " describes no GPT; only GPTs can be compared so far. Its keys: " + keys(model));
+            }
+            return settings;
+        } catch (JsonProcessingException e) {
+            throw new IllegalArgumentException(config + " is not JSON: " + e.getOriginalMessage(), e);
+        }
+    }
+
+    private static List<String> keys(JsonNode object) {
+        List<String> keys = new ArrayList<>();
+        object.fieldNames().forEachRemaining(keys::add);
+        return keys;
+    }
+
+    private static void assign(Path checkpoint, INDArray parameters, ComputationGraph network)
+            throws CheckpointException {
+        if (parameters.length() != network.numParams()) {
+            throw new CheckpointException(
+                    checkpoint,
+                    "has " + parameters.length() + " parameters, but the model of config.json " + network.numParams());
+        }
+        network.params().assign(parameters);
     }
 
     private ParityReport compare() throws IOException {
