@@ -18,7 +18,8 @@ import org.nd4j.shade.jackson.annotation.JsonProperty;
  *
  * <ul>
  *   <li>input: [B, T, D], NWC, T &gt; s; output: [B, T - s, D]
- *   <li>mask: [B, T] to [B, T - s]
+ *   <li>mask: [B, T] to [B, T - s]. One of [B, s + 1] is that of the condition alone (see {@link ClassPrefix}) and ends
+ *       here: what follows counts
  * </ul>
  *
  * <p>Behind C condition tokens, position C - 1 is the first that predicts a token, so a model of captions skips C - 1
@@ -94,7 +95,7 @@ public class SkipPositions implements InputPreProcessor {
     @Override
     public Pair<INDArray, MaskState> feedForwardMaskArray(
             INDArray maskArray, MaskState currentMaskState, int minibatchSize) {
-        if (maskArray == null) {
+        if (maskArray == null || maskArray.size(1) == count + 1) {
             return new Pair<>(null, currentMaskState);
         }
         INDArray kept = maskArray.get(NDArrayIndex.all(), NDArrayIndex.interval(count, maskArray.size(1)));

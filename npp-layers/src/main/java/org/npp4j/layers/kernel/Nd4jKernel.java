@@ -13,6 +13,7 @@ import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
 /** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
@@ -113,6 +114,7 @@ public final class Nd4jKernel implements TransformerKernel {
             INDArray q,
             INDArray k,
             INDArray v,
+            INDArray seen,
             RotaryTable rotary,
             Allocator kept,
             Allocator scratch,
@@ -127,6 +129,7 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray weights = kept.create(shape.batch(), shape.heads(), t, t);
         Nd4j.matmul(grouped(qh, shape), kh, grouped(weights, shape), false, true, false);
         Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, t), weights, 2, 3));
+        hide(weights, seen);
         Nd4j.exec(new SoftMax(weights, weights, -1));
         // [B, H, T, T] x [B, G, T, E] -> [B, H, T, E]
         INDArray mixed = scratch.create(shape.batch(), shape.heads(), t, shape.headWidth());
@@ -198,10 +201,23 @@ public final class Nd4jKernel implements TransformerKernel {
         if (t > 1) {
             Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, past + t), weights, 2, 3));
         }
+        hide(weights, cache.seen());
         Nd4j.exec(new SoftMax(weights, weights, -1));
         INDArray mixed = scratch.create(qh.shape());
         Nd4j.matmul(grouped(weights, shape), cache.values(), grouped(mixed, shape), false, false, false);
         toRows(mixed, out);
+    }
+
+    /** Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden positions, among the first of the keys. */
+    private static void hide(INDArray scores, INDArray seen) {
+        if (seen == null) {
+            return;
+        }
+        long keys = scores.size(3);
+        INDArray bias = Nd4j.create(scores.dataType(), scores.size(0), keys); // [B, keys]
+        bias.get(NDArrayIndex.all(), NDArrayIndex.interval(0, Math.min(keys, seen.size(1))))
+                .assign(seen.castTo(scores.dataType()).rsub(1).muli(UNSEEN));
+        Nd4j.exec(new BroadcastAddOp(scores, bias, scores, 0, 3));
     }
 
     private static double scoreScale(AttentionShape shape) {

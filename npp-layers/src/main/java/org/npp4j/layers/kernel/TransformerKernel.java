@@ -76,12 +76,13 @@ public interface TransformerKernel {
 
     /**
      * Causal multi-head attention with rotary positions: softmax(rotate(q) rotate(k)^T / sqrt(E) + mask) v, for each
-     * head, where a position sees itself and earlier ones.
+     * head, where a position sees itself and earlier ones, unless they are hidden.
      *
      * @param shape the sizes
      * @param q [R, H x E]; its content is lost
      * @param k [R, G x E]; its content is lost
      * @param v [R, G x E]
+     * @param seen [B, C], C at most T: 0 hides one of the first positions, 1 does not; null hides none
      * @param rotary positions
      * @param kept for what the gradient needs
      * @param scratch for what it does not
@@ -93,6 +94,7 @@ public interface TransformerKernel {
             INDArray q,
             INDArray k,
             INDArray v,
+            INDArray seen,
             RotaryTable rotary,
             Allocator kept,
             Allocator scratch,
