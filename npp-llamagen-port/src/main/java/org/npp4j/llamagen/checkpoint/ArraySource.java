@@ -26,6 +26,13 @@ final class ArraySource implements TensorSource {
 
     @Override
     public void writeTo(OutputStream out) throws IOException {
-        throw new UnsupportedOperationException("not written yet");
+        byte[] copy = new byte[1 << 16];
+        ArrayBlocks.drain(array, bytes -> {
+            while (bytes.hasRemaining()) {
+                int count = Math.min(copy.length, bytes.remaining());
+                bytes.get(copy, 0, count);
+                out.write(copy, 0, count);
+            }
+        });
     }
 }

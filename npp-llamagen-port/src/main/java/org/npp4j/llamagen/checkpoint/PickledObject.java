@@ -16,14 +16,53 @@ public final class PickledObject {
     private final String module;
     private final String name;
     private final List<Object> arguments;
-    private final List<Object> items = new ArrayList<>(0);
-    private final Map<Object, Object> entries = new LinkedHashMap<>(2);
+    private final boolean isName;
+    private List<Object> items = List.of();
+    private Map<Object, Object> entries = Map.of();
     private Object state;
 
-    PickledObject(String module, String name, List<Object> arguments) {
+    private PickledObject(String module, String name, List<Object> arguments, boolean isName) {
         this.module = module;
         this.name = name;
         this.arguments = arguments;
+        this.isName = isName;
+    }
+
+    /** A class or function that is only named. */
+    static PickledObject named(String module, String name) {
+        return new PickledObject(module, name, List.of(), true);
+    }
+
+    /** What a class or function would have returned. */
+    PickledObject called(List<Object> with) {
+        return new PickledObject(module, name, with, false);
+    }
+
+    void add(Object item) {
+        if (items.isEmpty()) {
+            items = new ArrayList<>();
+        }
+        items.add(item);
+    }
+
+    void put(Object key, Object value) {
+        if (entries.isEmpty()) {
+            entries = new LinkedHashMap<>();
+        }
+        entries.put(key, value);
+    }
+
+    void setState(Object newState) {
+        state = newState;
+    }
+
+    boolean is(String ofModule, String called) {
+        return module.equals(ofModule) && name.equals(called);
+    }
+
+    /** {@return whether it is a class or function that the pickle names, not something made by it} */
+    public boolean isName() {
+        return isName;
     }
 
     /** {@return the module of the class or function, such as argparse} */
