@@ -9,6 +9,7 @@ import java.nio.file.ReadOnlyFileSystemException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.npp4j.llamagen.checkpoint.GptMismatchException;
 
 /**
  * The one place that turns whatever was thrown into one line for the user.
@@ -27,6 +28,10 @@ final class Failure {
     static String explain(Throwable thrown) {
         List<Throwable> chain = causes(thrown);
         for (Throwable cause : chain) {
+            if (cause instanceof GptMismatchException) {
+                // the one failure of more than a line: it lists tensors
+                return cause.getMessage();
+            }
             String known = known(cause);
             if (known != null) {
                 return oneLine(known);

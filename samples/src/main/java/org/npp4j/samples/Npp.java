@@ -51,7 +51,9 @@ public final class Npp implements Runnable {
                 List.of(
                         new QuickstartCommand(new QuickstartTraining(), Backend::start),
                         new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
-                        new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES)),
+                        new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES),
+                        new ConvertCommand(Backend::start),
+                        new ParityCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 new PrintWriter(System.err, true),
                 args));

@@ -13,7 +13,6 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
-import org.nd4j.linalg.learning.config.Adam;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.files.AtomicFile;
@@ -35,6 +34,7 @@ import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
 import org.npp4j.schedule.StageScheduler;
+import org.npp4j.schedule.TorchAdam;
 import org.npp4j.schedule.TrainingCost;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -206,11 +206,9 @@ final class QuickstartTraining implements QuickstartRun {
                     .residualDropout(DROPOUT)
                     .feedForwardDropout(DROPOUT)
                     .weightDecay(WEIGHT_DECAY)
-                    .updater(Adam.builder()
-                            .learningRateSchedule(learningRate)
-                            .beta1(0.9)
+                    .updater(new TorchAdam.Builder()
+                            .learningRate(learningRate)
                             .beta2(0.95)
-                            .epsilon(1e-8)
                             .build())
                     .seed(settings.seed())
                     .init();
