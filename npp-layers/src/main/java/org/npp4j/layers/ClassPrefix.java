@@ -19,7 +19,10 @@ import org.npp4j.layers.impl.ClassPrefixImpl;
  * <ul>
  *   <li>first input: the condition's embeddings [B, C, D] (C = 1 for a class), or [B, D]
  *   <li>second input: tokens or patches [B, K, D], NWC
- *   <li>output: [B, C + K - 1, D]; masks follow, condition tokens always count
+ *   <li>output: [B, C + K - 1, D]
+ *   <li>masks: of the condition [B, C] (a single token always counts) and of the sequence [B, K] give [B, C + K - 1]. Without
+ *       the latter the mask of the condition goes on as it is, [B, C]: {@link TransformerBlock} and {@link SkipPositions}
+ *       know that what follows the condition counts
  * </ul>
  *
  * <p>With classifier-free guidance the class is dropped at random in its embedding: {@link TokenEmbedding#ofClasses}.

@@ -14,8 +14,17 @@ record LayerParameter(String name, Kind kind, long... shape) {
         WEIGHT,
         /** A look-up table [rows, width] in 'c' order: the bytes of a PyTorch Embedding.weight. Decayed. */
         TABLE,
+        /** A table that is drawn from N(0, 1 / width), so that its rows have length 1 or so. Decayed. */
+        UNIT_TABLE,
+        /** The same, but never trained: its gradient is 0. Not decayed. */
+        FIXED_UNIT_TABLE,
         /** A scale for every unit, initially 1. Not decayed. */
         GAIN
+    }
+
+    /** Whether it takes weight decay. */
+    boolean decayed() {
+        return kind == Kind.WEIGHT || kind == Kind.TABLE || kind == Kind.UNIT_TABLE;
     }
 
     char order() {

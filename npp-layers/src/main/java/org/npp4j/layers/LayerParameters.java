@@ -8,6 +8,8 @@ import org.deeplearning4j.nn.api.ParamInitializer;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.layers.Layer;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.ops.random.impl.GaussianDistribution;
+import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /** Lays the parameters of a {@link SequenceLayer} out in the network's flat vectors and initialises them. */
@@ -47,11 +49,10 @@ final class LayerParameters implements ParamInitializer {
         return List.of();
     }
 
-    /** Weights and tables take weight decay; gains, being neither weight nor bias here, take none. */
+    /** What takes weight decay counts as a weight; the rest, being neither weight nor bias here, takes none. */
     @Override
     public boolean isWeightParam(Layer layer, String key) {
-        return of(layer).stream()
-                .anyMatch(parameter -> parameter.name().equals(key) && parameter.kind() != LayerParameter.Kind.GAIN);
+        return of(layer).stream().anyMatch(parameter -> parameter.name().equals(key) && parameter.decayed());
     }
 
     @Override
@@ -73,11 +74,12 @@ final class LayerParameters implements ParamInitializer {
     }
 
     private static void initialize(SequenceLayer layer, LayerParameter parameter, INDArray segment) {
-        if (parameter.kind() == LayerParameter.Kind.GAIN) {
-            segment.assign(1);
-        } else {
-            long[] shape = parameter.shape();
-            layer.getWeightInitFn().init(shape[0], shape[1], shape, parameter.order(), segment);
+        long[] shape = parameter.shape();
+        switch (parameter.kind()) {
+            case GAIN -> segment.assign(1);
+            case UNIT_TABLE, FIXED_UNIT_TABLE -> Nd4j.exec(
+                    new GaussianDistribution(segment, 0, 1 / Math.sqrt(shape[1])));
+            default -> layer.getWeightInitFn().init(shape[0], shape[1], shape, parameter.order(), segment);
         }
     }
 

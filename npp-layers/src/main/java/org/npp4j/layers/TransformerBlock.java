@@ -32,8 +32,10 @@ import org.npp4j.layers.impl.TransformerBlockImpl;
  * (a probability of KEEPING) acts on the block's input; on the first block it is the dropout of the input sequence. {@link
  * Builder#pathDropout} drops a whole branch of an example (stochastic depth).
  *
- * <p>Masks pass through unchanged and hide nothing from the attention: mask padded positions in the labels, and put them
- * last.
+ * <p>A mask hides condition tokens, such as the padding of a caption, from the attention of every position if there are
+ * several (C &gt; 1): the first C of its columns, [B, C] or [B, T], count. Put the padding first, because the last condition
+ * token predicts the first of the image. Masks pass through unchanged and hide nothing else: mask padded positions behind
+ * the condition in the labels, and put them last.
  *
  * <p>Source: Sun et al., "Autoregressive Model Beats Diffusion: Llama for Scalable Image Generation" (arXiv 2406.06525).
  */

@@ -3,6 +3,7 @@ package org.npp4j.llamagen;
 import java.util.Objects;
 import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.distribution.NormalDistribution;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
@@ -11,16 +12,32 @@ import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.learning.config.IUpdater;
+import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
 import org.npp4j.layers.PatchAverage;
 import org.npp4j.layers.RmsNorm;
+import org.npp4j.layers.SkipPositions;
 import org.npp4j.layers.TokenEmbedding;
+import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
 import org.npp4j.losses.PatchOutputLayer;
+import org.npp4j.schedule.PatchStages;
+import org.npp4j.schedule.StageScheduler;
 import org.npp4j.schedule.TorchAdam;
 
 /**
- * A class-conditional LlamaGen GPT, ready for Next Patch Prediction, as a ComputationGraph.
+ * A LlamaGen GPT, ready for Next Patch Prediction, as a ComputationGraph: any published size, on classes or on captions.
+ *
+ * <pre>{@code
+ * ComputationGraph network = LlamaGen.gptB()
+ *         .numClasses(10)
+ *         .imageSize(256, 16)
+ *         .patchStages(PatchStages.ofEpochs(300, 0.5, 2))
+ *         .publishedTraining()
+ *         .init();
+ * }</pre>
+ *
+ * <p>{@link #build} gives the configuration and allocates nothing of the model's size; {@link #init} gives a network.
  *
  * <pre>
  * {@value #TOKENS} [B, N]  - {@value #TOKEN_EMBEDDING} - {@value #PATCHES} (PatchAverage) -+
@@ -28,7 +45,13 @@ import org.npp4j.schedule.TorchAdam;
  * </pre>
  *
  * <p>Inputs are token ids [B, N] and class ids [B, 1], labels the token ids [B, N] again; the output is logits [B, K, V].
- * Parameters are drawn from N(0, 0.02), the output head is 0, as published.
+ *
+ * <p>A text-conditional model ({@link #gpt1B}, {@link #gpt3B}, {@link #gpt7B}, or any size with {@link #captions}) has the
+ * input {@value #CAPTIONS} [B, C, S], the vectors of a text encoder, and the layer {@value #CAPTION_EMBEDDING} instead. Its
+ * sequence is [c1 .. cC, t1 .. t(K-1)]; the first C - 1 positions predict nothing and are dropped before the norm, so the
+ * output is [B, K, V] again.
+ *
+ * Parameters are drawn from N(0, 0.02), gains are 1, the output head is 0, as published.
  *
  * <p>Source: Sun et al., "Autoregressive Model Beats Diffusion: Llama for Scalable Image Generation" (arXiv 2406.06525).
  */
@@ -37,13 +60,17 @@ public final class LlamaGen {
     public static final String TOKENS = "tokens";
     /** Input of class ids. */
     public static final String CLASSES = "classes";
+    /** Input of captions. */
+    public static final String CAPTIONS = "captions";
     /** Layer of token embeddings. */
     public static final String TOKEN_EMBEDDING = "tokenEmbedding";
     /** Layer of class embeddings. */
     public static final String CLASS_EMBEDDING = "classEmbedding";
+    /** Layer of caption embeddings. */
+    public static final String CAPTION_EMBEDDING = "captionEmbedding";
     /** Vertex that averages patches. */
     public static final String PATCHES = "patches";
-    /** Vertex that puts the class in front. */
+    /** Vertex that puts the class or caption in front. */
     public static final String PREFIX = "prefix";
     /** Layer of the final norm. */
     public static final String NORM = "norm";
@@ -55,9 +82,11 @@ public final class LlamaGen {
     /** Stands for seed 0, which ND4J takes to mean "from the clock". Any other number would do. */
     private static final long SEED_ZERO = 0x9E3779B9L;
 
-    private final GptSpec spec;
+    private GptSpec spec;
     private int patchSide = 1;
+    private PatchStages patchStages;
     private double classDropout;
+    private boolean learnUnconditional;
     private double tokenDropout;
     private double residualDropout;
     private double feedForwardDropout;
@@ -84,6 +113,83 @@ public final class LlamaGen {
     }
 
     /**
+     * A GPT with the sizes and dropouts of a config.json, no weight decay, and the published Adam, at p = 1.
+     *
+     * @param config its settings
+     * @return a builder to change the rest
+     */
+    public static LlamaGen of(GptConfig config) {
+        Objects.requireNonNull(config, "LlamaGen needs settings: GptConfig.read(file)");
+        return of(config.spec())
+                .classDropout(config.classDropout())
+                .tokenDropout(config.tokenDropout())
+                .residualDropout(config.residualDropout())
+                .feedForwardDropout(config.feedForwardDropout())
+                .pathDropout(config.pathDropout());
+    }
+
+    /**
+     * The published model of a size, as {@link #of(GptSpec)}.
+     *
+     * @param size such as GptSize.GPT_B
+     * @return a builder to change the rest
+     */
+    public static LlamaGen of(GptSize size) {
+        return of(size.spec().build());
+    }
+
+    /**
+     * The published model of a name, as {@link #of(GptSpec)}.
+     *
+     * @param name such as {@code GPT-B}
+     * @return a builder to change the rest
+     * @throws IllegalArgumentException if there is no such size; the message lists all
+     */
+    public static LlamaGen of(String name) {
+        return of(GptSize.named(name));
+    }
+
+    /** {@return GPT-B: classes, 111 million parameters} */
+    public static LlamaGen gptB() {
+        return of(GptSize.GPT_B);
+    }
+
+    /** {@return GPT-L: classes, 343 million parameters} */
+    public static LlamaGen gptL() {
+        return of(GptSize.GPT_L);
+    }
+
+    /** {@return GPT-XL: classes, 775 million parameters} */
+    public static LlamaGen gptXL() {
+        return of(GptSize.GPT_XL);
+    }
+
+    /** {@return GPT-XXL: classes, 1.4 billion parameters} */
+    public static LlamaGen gptXXL() {
+        return of(GptSize.GPT_XXL);
+    }
+
+    /** {@return GPT-XXXL: classes, 3.9 billion parameters} */
+    public static LlamaGen gptXXXL() {
+        return of(GptSize.GPT_XXXL);
+    }
+
+    /** {@return GPT-1B: captions, 1.2 billion parameters} */
+    public static LlamaGen gpt1B() {
+        return of(GptSize.GPT_1B);
+    }
+
+    /** {@return GPT-3B: captions, 3.1 billion parameters} */
+    public static LlamaGen gpt3B() {
+        return of(GptSize.GPT_3B);
+    }
+
+    /** {@return GPT-7B: captions, 6.6 billion parameters} */
+    public static LlamaGen gpt7B() {
+        return of(GptSize.GPT_7B);
+    }
+
+    /**
      * The name of a transformer block.
      *
      * @param index from 0
@@ -93,31 +199,145 @@ public final class LlamaGen {
         return "block" + index;
     }
 
+    /** {@return the sizes as they are set now} */
+    public GptSpec spec() {
+        return spec;
+    }
+
     /**
-     * The patch side to start with; a StageScheduler sets it again.
+     * Conditions on class labels.
+     *
+     * @param classes without the one that stands for "no class"; 1000 as published
+     * @return this
+     */
+    public LlamaGen numClasses(int classes) {
+        spec = spec.toBuilder().classes(classes).build();
+        return this;
+    }
+
+    /**
+     * Conditions on captions, whatever the size was published for.
+     *
+     * @param tokens C, vectors of a caption; 120 as published
+     * @param width of a vector; 2048 as published
+     * @return this
+     */
+    public LlamaGen captions(int tokens, int width) {
+        spec = spec.toBuilder().captions(tokens, width).build();
+        return this;
+    }
+
+    /**
+     * Codes of the tokenizer.
+     *
+     * @param vocabulary V; 16384 as published
+     * @return this
+     */
+    public LlamaGen vocabulary(int vocabulary) {
+        spec = spec.toBuilder().vocabulary(vocabulary).build();
+        return this;
+    }
+
+    /**
+     * Tokens of an image. The patch side or stages must still divide it when the model is built.
+     *
+     * @param grid rows and columns; 16 x 16 as published
+     * @return this
+     */
+    public LlamaGen grid(TokenGrid grid) {
+        spec = spec.toBuilder().grid(grid).build();
+        return this;
+    }
+
+    /**
+     * Tokens of a square image: {@code pixels / downsampling} in each direction.
+     *
+     * @param pixels side of the image; 256 as published
+     * @param downsampling of the tokenizer, a divisor of it; 16 as published
+     * @return this
+     * @throws IllegalArgumentException if it is none
+     */
+    public LlamaGen imageSize(int pixels, int downsampling) {
+        if (pixels < 1 || downsampling < 1 || pixels % downsampling != 0) {
+            throw new IllegalArgumentException("The downsampling of the tokenizer must divide the image size, got "
+                    + pixels + " pixels and downsampling " + downsampling);
+        }
+        return grid(TokenGrid.of(pixels / downsampling, pixels / downsampling));
+    }
+
+    /**
+     * The patch side to start with; a StageScheduler sets it again. Replaces {@link #patchStages}.
      *
      * @param patchSide p, which must divide the grid
      * @return this
      */
     public LlamaGen patchSide(int patchSide) {
         this.patchSide = spec.grid().requireDividedBy(patchSide);
+        patchStages = null;
         return this;
     }
 
     /**
-     * How often the class is replaced by "no class" in training.
+     * The stages to train in. The configuration starts with the patch side of the first stage; {@link #init} attaches a
+     * {@link StageScheduler} that follows the rest. The stages are not part of the configuration: a network made from
+     * {@link #build}'s result, or read from a file, needs {@code new StageScheduler(stages).attachTo(network)}.
+     *
+     * @param stages whose patch sides must divide the grid
+     * @return this
+     * @throws IllegalArgumentException if one does not; the message names the stage
+     */
+    public LlamaGen patchStages(PatchStages stages) {
+        patchStages = stages.requireFits(spec.grid());
+        patchSide = stages.patchSideAt(0);
+        return this;
+    }
+
+    /**
+     * The published training settings: every dropout (class, input sequence, attention output, feed-forward output) 0.1,
+     * no stochastic depth, weight decay 0.05. The optimizer stays as it is; clipping (GlobalNormClipping with norm 1) is
+     * a listener of its own.
+     *
+     * @return this
+     * @throws IllegalArgumentException if the specification has no row for "no class"
+     */
+    public LlamaGen publishedTraining() {
+        return classDropout(0.1)
+                .tokenDropout(0.1)
+                .residualDropout(0.1)
+                .feedForwardDropout(0.1)
+                .pathDropout(0)
+                .weightDecay(0.05);
+    }
+
+    /**
+     * Whether a text-conditional model trains its unconditional caption. The published code does not: it stays as drawn or
+     * loaded. Without effect on a model of classes, whose row for "no class" is always trained.
+     *
+     * @param learn whether it is trained
+     * @return this
+     */
+    public LlamaGen learnUnconditional(boolean learn) {
+        learnUnconditional = learn;
+        return this;
+    }
+
+    /**
+     * How often the class is replaced by "no class", or the caption by the unconditional one, in training.
      *
      * @param probability in [0, 1); 0.1 as published
      * @return this
      * @throws IllegalArgumentException if the specification has no row for "no class"
      */
     public LlamaGen classDropout(double probability) {
-        requireProbability(probability, "classDropout");
-        if (probability > 0 && !spec.noClassRow()) {
-            throw new IllegalArgumentException("Class dropout needs a row for \"no class\": set noClassRow(true)");
-        }
+        requireDroppable(requireProbability(probability, "classDropout"));
         classDropout = probability;
         return this;
+    }
+
+    private void requireDroppable(double probability) {
+        if (probability > 0 && !spec.textConditional() && !spec.noClassRow()) {
+            throw new IllegalArgumentException("Class dropout needs a row for \"no class\": set noClassRow(true)");
+        }
     }
 
     /**
@@ -217,38 +437,48 @@ public final class LlamaGen {
     }
 
     /**
-     * The configuration.
+     * The configuration. Nothing of the model's size is allocated: the largest model can be configured and counted
+     * anywhere.
      *
      * @return a new configuration
+     * @throws IllegalArgumentException if the settings do not fit together
      */
     public ComputationGraphConfiguration build() {
+        requireDroppable(classDropout);
+        if (patchStages != null) {
+            patchStages.requireFits(spec.grid());
+        }
         int width = spec.width();
+        boolean text = spec.textConditional();
+        String condition = text ? CAPTION_EMBEDDING : CLASS_EMBEDDING;
         ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
                 .seed(seed == 0 ? SEED_ZERO : seed)
                 .dataType(dataType)
                 .updater(updater)
                 .weightInit(new NormalDistribution(0, INITIAL_DEVIATION))
                 .graphBuilder()
-                .addInputs(TOKENS, CLASSES)
-                .setInputTypes(InputType.feedForward(spec.grid().tokens()), InputType.feedForward(1))
+                .addInputs(TOKENS, text ? CAPTIONS : CLASSES)
+                .setInputTypes(InputType.feedForward(spec.grid().tokens()), conditionType())
                 .addLayer(
                         TOKEN_EMBEDDING,
                         decayed(new TokenEmbedding.Builder(spec.vocabulary(), width))
                                 .build(),
                         TOKENS)
-                .addLayer(CLASS_EMBEDDING, decayed(classEmbedding()).build(), CLASSES)
+                .addLayer(condition, text ? captionEmbedding() : classEmbedding(), text ? CAPTIONS : CLASSES)
                 .addVertex(PATCHES, new PreprocessorVertex(new PatchAverage(spec.grid(), patchSide)), TOKEN_EMBEDDING)
-                .addVertex(PREFIX, new ClassPrefix(), CLASS_EMBEDDING, PATCHES);
+                .addVertex(PREFIX, new ClassPrefix(), condition, PATCHES);
         String last = PREFIX;
         for (int i = 0; i < spec.layers(); i++) {
             graph.addLayer(block(i), decayed(blockLayer(i)).build(), last);
             last = block(i);
         }
+        RmsNorm norm = new RmsNorm.Builder().nIn(width).epsilon(spec.epsilon()).build();
+        if (spec.conditionTokens() == 1) {
+            graph.addLayer(NORM, norm, last);
+        } else {
+            graph.addLayer(NORM, norm, new SkipPositions(spec.conditionTokens() - 1), last);
+        }
         return graph.addLayer(
-                        NORM,
-                        new RmsNorm.Builder().nIn(width).epsilon(spec.epsilon()).build(),
-                        last)
-                .addLayer(
                         OUTPUT,
                         decayed(new PatchOutputLayer.Builder(spec.grid())
                                         .nIn(width)
@@ -261,20 +491,40 @@ public final class LlamaGen {
     }
 
     /**
-     * A network with new parameters.
+     * A network with new parameters; with {@link #patchStages} also with its {@link StageScheduler}. {@code
+     * setListeners} removes that one again, {@code addListeners} keeps it.
      *
      * @return an initialised network
+     * @throws IllegalArgumentException if the settings do not fit together
      */
     public ComputationGraph init() {
         ComputationGraph network = new ComputationGraph(build());
         network.init();
+        if (patchStages != null) {
+            new StageScheduler(patchStages).attachTo(network);
+        }
         return network;
     }
 
-    private TokenEmbedding.Builder classEmbedding() {
-        return spec.noClassRow()
-                ? TokenEmbedding.ofClasses(spec.classes(), spec.width(), classDropout)
-                : new TokenEmbedding.Builder(spec.classes(), spec.width());
+    private InputType conditionType() {
+        return spec.textConditional()
+                ? InputType.recurrent(spec.captionWidth(), spec.conditionTokens(), RNNFormat.NWC)
+                : InputType.feedForward(1);
+    }
+
+    private CaptionEmbedding captionEmbedding() {
+        return decayed(new CaptionEmbedding.Builder(spec.conditionTokens(), spec.captionWidth(), spec.width()))
+                .dropout(classDropout)
+                .learnUnconditional(learnUnconditional)
+                .build();
+    }
+
+    private TokenEmbedding classEmbedding() {
+        return decayed(
+                        spec.noClassRow()
+                                ? TokenEmbedding.ofClasses(spec.classes(), spec.width(), classDropout)
+                                : new TokenEmbedding.Builder(spec.classes(), spec.width()))
+                .build();
     }
 
     private TransformerBlock.Builder blockLayer(int index) {
@@ -283,6 +533,7 @@ public final class LlamaGen {
                         spec.grid(), spec.heads(), spec.feedForwardWidth())
                 .nIn(spec.width())
                 .keyValueHeads(spec.keyValueHeads())
+                .conditionTokens(spec.conditionTokens())
                 .rotaryBase(spec.rotaryBase())
                 .epsilon(spec.epsilon())
                 .residualDropout(residualDropout)
@@ -294,7 +545,7 @@ public final class LlamaGen {
         return block;
     }
 
-    private static double requireProbability(double probability, String name) {
+    static double requireProbability(double probability, String name) {
         if (!(probability >= 0 && probability < 1)) {
             throw new IllegalArgumentException(
                     name + " is the probability of dropping, at least 0 and below 1, got " + probability);

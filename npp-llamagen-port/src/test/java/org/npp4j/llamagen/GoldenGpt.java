@@ -15,8 +15,8 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
+import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.TokenEmbedding;
-import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
 
 /** A small GPT with known weights, and what PyTorch computes with it. */
@@ -68,20 +68,7 @@ public final class GoldenGpt {
     }
 
     public GptSpec spec() {
-        JsonNode c = info.get("config");
-        int side = (int) Math.round(Math.sqrt(c.get("block_size").asInt()));
-        return GptSpec.of(
-                        c.get("n_layer").asInt(),
-                        c.get("n_head").asInt(),
-                        c.get("dim").asInt())
-                .keyValueHeads(c.get("kv_heads").asInt())
-                .feedForwardMultiple(c.get("multiple_of").asInt())
-                .vocabulary(c.get("vocab_size").asInt())
-                .classes(c.get("num_classes").asInt())
-                .grid(TokenGrid.of(side, side))
-                .rotaryBase(c.get("rope_base").asDouble())
-                .epsilon(c.get("norm_eps").asDouble())
-                .build();
+        return GptConfig.parse(info.toString()).spec();
     }
 
     public ComputationGraph network(LlamaGen builder, DataType type) {
@@ -96,7 +83,14 @@ public final class GoldenGpt {
     public Map<String, String> parameterNames() {
         Map<String, String> names = new TreeMap<>();
         names.put(LlamaGen.TOKEN_EMBEDDING + "_" + TokenEmbedding.TABLE, "tok_embeddings.weight");
-        names.put(LlamaGen.CLASS_EMBEDDING + "_" + TokenEmbedding.TABLE, "cls_embedding.embedding_table.weight");
+        if (spec().textConditional()) {
+            String ours = LlamaGen.CAPTION_EMBEDDING + "_";
+            names.put(ours + CaptionEmbedding.IN_WEIGHT, "cls_embedding.cap_proj.fc1.weight");
+            names.put(ours + CaptionEmbedding.OUT_WEIGHT, "cls_embedding.cap_proj.fc2.weight");
+            names.put(ours + CaptionEmbedding.UNCONDITIONAL, "cls_embedding.uncond_embedding");
+        } else {
+            names.put(LlamaGen.CLASS_EMBEDDING + "_" + TokenEmbedding.TABLE, "cls_embedding.embedding_table.weight");
+        }
         for (int i = 0; i < spec().layers(); i++) {
             String ours = LlamaGen.block(i) + "_";
             String published = "layers." + i + ".";
@@ -115,7 +109,9 @@ public final class GoldenGpt {
 
     /** PyTorch keeps a linear layer's weight as [out, in]. */
     public INDArray inOurShape(String parameter, INDArray published) {
-        boolean linear = published.rank() == 2 && !parameter.endsWith(TokenEmbedding.TABLE);
+        boolean linear = published.rank() == 2
+                && !parameter.endsWith(TokenEmbedding.TABLE)
+                && !parameter.endsWith(CaptionEmbedding.UNCONDITIONAL);
         return linear ? published.transpose() : published;
     }
 

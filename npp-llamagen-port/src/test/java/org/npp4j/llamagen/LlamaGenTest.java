@@ -267,7 +267,7 @@ class LlamaGenTest {
         assertEquals(
                 "LlamaGen trains in FLOAT or DOUBLE, got BFLOAT16", message(() -> builder.dataType(DataType.BFLOAT16)));
         assertThrows(NullPointerException.class, () -> builder.updater(null));
-        assertThrows(NullPointerException.class, () -> LlamaGen.of(null));
+        assertThrows(NullPointerException.class, () -> LlamaGen.of((GptSpec) null));
     }
 
     private static LlamaGen everything() {

@@ -97,17 +97,26 @@ public final class ClassPrefixImpl extends BaseGraphVertex {
     @Override
     public Pair<INDArray, MaskState> feedForwardMaskArrays(
             INDArray[] maskArrays, MaskState currentMaskState, int minibatchSize) {
-        if (maskArrays == null || maskArrays.length < 2 || maskArrays[1] == null) {
+        if (maskArrays == null || maskArrays.length < 2) {
             return new Pair<>(null, currentMaskState);
         }
-        INDArray mask = maskArrays[1];
+        INDArray condition = maskArrays[0];
+        INDArray sequence = maskArrays[1];
         long c = inputs[0] == null ? expectedConditionTokens : conditionTokens(inputs[0]);
-        INDArray counts = Nd4j.ones(mask.dataType(), mask.size(0), c);
-        if (mask.size(1) == 1) {
-            return new Pair<>(counts, currentMaskState);
+        if (c == 1) {
+            condition = null; // a single token always counts
         }
-        INDArray kept = mask.get(NDArrayIndex.all(), NDArrayIndex.interval(0, mask.size(1) - 1));
-        return new Pair<>(Nd4j.concat(1, counts, kept), currentMaskState);
+        if (sequence == null) {
+            return new Pair<>(condition, currentMaskState);
+        }
+        if (condition == null) {
+            condition = Nd4j.ones(sequence.dataType(), sequence.size(0), c);
+        }
+        if (sequence.size(1) == 1) {
+            return new Pair<>(condition, currentMaskState);
+        }
+        INDArray kept = sequence.get(NDArrayIndex.all(), NDArrayIndex.interval(0, sequence.size(1) - 1));
+        return new Pair<>(Nd4j.concat(1, condition.castTo(kept.dataType()), kept), currentMaskState);
     }
 
     @Override

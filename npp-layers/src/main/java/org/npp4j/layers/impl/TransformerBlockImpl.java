@@ -1,5 +1,6 @@
 package org.npp4j.layers.impl;
 
+import java.util.Arrays;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
@@ -117,7 +118,8 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
                         f.attentionIn);
         INDArray[] qkv = queriesKeysValues(f.attentionIn, scratch);
         f.attentionOut = kept.create(rows, width);
-        f.attention = kernel().attention(shape, qkv[0], qkv[1], qkv[2], rotary, kept, scratch, f.attentionOut);
+        f.attention = kernel().attention(
+                        shape, qkv[0], qkv[1], qkv[2], seenCondition(), rotary, kept, scratch, f.attentionOut);
         f.h = kept.create(rows, width);
         Products.linear(f.attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
         f.attentionDropout = drop(training, block.getResidualDropout(), rows, width, kept);
@@ -129,6 +131,20 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         f.feedForwardDropout = drop(training, block.getFeedForwardDropout(), rows, width, kept);
         f.feedForwardDropout.apply(out).addi(f.h);
         return f;
+    }
+
+    /** The mask of the condition tokens [B, C], or null. A single one, such as a class, cannot be hidden. */
+    private INDArray seenCondition() {
+        int c = layerConf().getConditionTokens();
+        if (maskArray == null || c == 1) {
+            return null;
+        }
+        if (maskArray.rank() != 2 || maskArray.size(0) != input.size(0) || maskArray.size(1) < c) {
+            throw new IllegalArgumentException("A mask of " + c + " condition tokens and what follows is ["
+                    + input.size(0) + ", at least " + c + "], got " + Arrays.toString(maskArray.shape()) + " "
+                    + layerId());
+        }
+        return maskArray.get(NDArrayIndex.all(), NDArrayIndex.interval(0, c));
     }
 
     /** [R, D] -> query [R, H x E], key [R, G x E], value [R, G x E]. */
@@ -263,7 +279,8 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
     }
 
     /**
-     * The output at the next positions of a sequence of tokens (p = 1), given the cached positions before.
+     * The output at the next positions of a sequence of tokens (p = 1), given the cached positions before. Condition
+     * tokens are hidden by {@link KeyValueCache#hideCondition}.
      *
      * @param next [B, S, D], the input at the next S positions
      * @param cache keys and values so far; grows by S positions

@@ -1,5 +1,6 @@
 package org.npp4j.layers.kernel;
 
+import java.util.Arrays;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -10,6 +11,7 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
 public final class KeyValueCache {
     private final INDArray keys;
     private final INDArray values;
+    private INDArray seen;
     private int length;
 
     /**
@@ -38,9 +40,37 @@ public final class KeyValueCache {
         return (int) keys.size(2);
     }
 
-    /** Forgets every position, so that the arrays serve the next sequence. */
+    /** Forgets every position and what was hidden, so that the arrays serve the next sequence. */
     public void clear() {
         length = 0;
+        seen = null;
+    }
+
+    /**
+     * Hides condition tokens from the attention of every position, such as the padding of a caption. To be called before
+     * the first position.
+     *
+     * @param mask [B, C], 0 hides; null hides none
+     * @throws IllegalArgumentException if the mask is for another batch size
+     * @throws IllegalStateException if there are positions already
+     */
+    public void hideCondition(INDArray mask) {
+        if (length > 0) {
+            throw new IllegalStateException("The mask of the condition comes before its first position, but the cache"
+                    + " holds " + length + " positions already. Call clear() first");
+        }
+        if (mask != null && (mask.rank() != 2 || mask.size(0) != keys.size(0))) {
+            throw new IllegalArgumentException("The mask of the condition is [" + keys.size(0) + ", condition tokens],"
+                    + " got " + Arrays.toString(mask.shape()));
+        }
+        try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
+            seen = mask == null ? null : mask.dup('c');
+        }
+    }
+
+    /** {@return the mask of the condition, or null} */
+    INDArray seen() {
+        return seen;
     }
 
     /**

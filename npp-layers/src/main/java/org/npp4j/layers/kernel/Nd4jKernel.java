@@ -11,7 +11,9 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
 import org.nd4j.linalg.api.ops.impl.reduce.floating.SquaredNorm;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
+import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
 /** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
@@ -21,6 +23,9 @@ public final class Nd4jKernel implements TransformerKernel {
 
     /** Added to the scores of positions that must not be seen: large enough that their weight is exactly 0. */
     private static final double UNSEEN = -1e9;
+
+    private static final double GELU_SCALE = Math.sqrt(2 / Math.PI);
+    private static final double GELU_CUBIC = 0.044715;
 
     private record MaskKey(DataType dataType, long queries, long keys) {}
 
@@ -80,11 +85,36 @@ public final class Nd4jKernel implements TransformerKernel {
     }
 
     @Override
+    public void gelu(INDArray x, INDArray y) {
+        geluTanh(x, y);
+        y.addi(1).muli(x).muli(0.5);
+    }
+
+    @Override
+    public void geluGradient(INDArray dy, INDArray x, INDArray dx) {
+        // gelu'(x) = (1 + t) / 2 + x (1 - t^2) u' / 2, t = tanh(u), u' = GELU_SCALE (1 + 3 GELU_CUBIC x^2)
+        INDArray t = Nd4j.createUninitialized(x.dataType(), x.shape(), 'c');
+        geluTanh(x, t);
+        INDArray slope = x.mul(x).muli(3 * GELU_CUBIC).addi(1).muli(x).muli(GELU_SCALE);
+        INDArray rest = t.mul(t).rsubi(1);
+        slope.muli(rest).addi(t).addi(1).muli(0.5);
+        dy.muli(slope, dx);
+    }
+
+    /** y = tanh(GELU_SCALE (x + GELU_CUBIC x^3)). */
+    private static void geluTanh(INDArray x, INDArray y) {
+        x.muli(x, y);
+        y.muli(GELU_CUBIC).addi(1).muli(x).muli(GELU_SCALE);
+        Nd4j.exec(new Tanh(y, y));
+    }
+
+    @Override
     public INDArray[] attention(
             AttentionShape shape,
             INDArray q,
             INDArray k,
             INDArray v,
+            INDArray seen,
             RotaryTable rotary,
             Allocator kept,
             Allocator scratch,
@@ -99,6 +129,7 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray weights = kept.create(shape.batch(), shape.heads(), t, t);
         Nd4j.matmul(grouped(qh, shape), kh, grouped(weights, shape), false, true, false);
         Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, t), weights, 2, 3));
+        hide(weights, seen);
         Nd4j.exec(new SoftMax(weights, weights, -1));
         // [B, H, T, T] x [B, G, T, E] -> [B, H, T, E]
         INDArray mixed = scratch.create(shape.batch(), shape.heads(), t, shape.headWidth());
@@ -170,10 +201,23 @@ public final class Nd4jKernel implements TransformerKernel {
         if (t > 1) {
             Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, past + t), weights, 2, 3));
         }
+        hide(weights, cache.seen());
         Nd4j.exec(new SoftMax(weights, weights, -1));
         INDArray mixed = scratch.create(qh.shape());
         Nd4j.matmul(grouped(weights, shape), cache.values(), grouped(mixed, shape), false, false, false);
         toRows(mixed, out);
+    }
+
+    /** Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden positions, among the first of the keys. */
+    private static void hide(INDArray scores, INDArray seen) {
+        if (seen == null) {
+            return;
+        }
+        long keys = scores.size(3);
+        INDArray bias = Nd4j.create(scores.dataType(), scores.size(0), keys); // [B, keys]
+        bias.get(NDArrayIndex.all(), NDArrayIndex.interval(0, Math.min(keys, seen.size(1))))
+                .assign(seen.castTo(scores.dataType()).rsub(1).muli(UNSEEN));
+        Nd4j.exec(new BroadcastAddOp(scores, bias, scores, 0, 3));
     }
 
     private static double scoreScale(AttentionShape shape) {

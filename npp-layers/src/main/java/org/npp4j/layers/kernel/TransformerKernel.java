@@ -58,13 +58,31 @@ public interface TransformerKernel {
     void swiGluGradient(INDArray dy, INDArray a, INDArray b, INDArray da, INDArray db);
 
     /**
+     * y = gelu(x) in the form with tanh: x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2.
+     *
+     * @param x [R, F]
+     * @param y [R, F], written
+     */
+    void gelu(INDArray x, INDArray y);
+
+    /**
+     * The gradient of {@link #gelu}.
+     *
+     * @param dy [R, F]
+     * @param x [R, F], the forward input
+     * @param dx [R, F], written; may be dy itself
+     */
+    void geluGradient(INDArray dy, INDArray x, INDArray dx);
+
+    /**
      * Causal multi-head attention with rotary positions: softmax(rotate(q) rotate(k)^T / sqrt(E) + mask) v, for each
-     * head, where a position sees itself and earlier ones.
+     * head, where a position sees itself and earlier ones, unless they are hidden.
      *
      * @param shape the sizes
      * @param q [R, H x E]; its content is lost
      * @param k [R, G x E]; its content is lost
      * @param v [R, G x E]
+     * @param seen [B, C], C at most T: 0 hides one of the first positions, 1 does not; null hides none
      * @param rotary positions
      * @param kept for what the gradient needs
      * @param scratch for what it does not
@@ -76,6 +94,7 @@ public interface TransformerKernel {
             INDArray q,
             INDArray k,
             INDArray v,
+            INDArray seen,
             RotaryTable rotary,
             Allocator kept,
             Allocator scratch,
