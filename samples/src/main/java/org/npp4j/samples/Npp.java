@@ -2,6 +2,7 @@ package org.npp4j.samples;
 
 import java.io.PrintWriter;
 import java.util.List;
+import org.npp4j.samples.bench.BenchSettings;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -51,7 +52,8 @@ public final class Npp implements Runnable {
                 List.of(
                         new QuickstartCommand(new QuickstartTraining(), Backend::start),
                         new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
-                        new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES)),
+                        new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES),
+                        new BenchCommand(Backend::start, BenchSettings::spec)),
                 new PrintWriter(System.out, true),
                 new PrintWriter(System.err, true),
                 args));
@@ -71,7 +73,7 @@ public final class Npp implements Runnable {
         commands.forEach(commandLine::addSubcommand);
         commandLine.getSubcommands().values().forEach(command -> command.getCommandSpec()
                 .versionProvider(new Versions()));
-        commandLine.setOut(out).setErr(err);
+        commandLine.setOut(out).setErr(err).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
         commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
         try {
