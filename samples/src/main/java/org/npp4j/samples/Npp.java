@@ -2,6 +2,7 @@ package org.npp4j.samples;
 
 import java.io.PrintWriter;
 import java.util.List;
+import org.npp4j.samples.bench.BenchSettings;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -53,7 +54,9 @@ public final class Npp implements Runnable {
                         new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
                         new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES),
                         new ConvertCommand(Backend::start),
-                        new ParityCommand(Backend::start)),
+                        new ParityCommand(Backend::start),
+                        new BenchCommand(Backend::start, BenchSettings::spec),
+                        new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 new PrintWriter(System.err, true),
                 args));
@@ -73,7 +76,7 @@ public final class Npp implements Runnable {
         commands.forEach(commandLine::addSubcommand);
         commandLine.getSubcommands().values().forEach(command -> command.getCommandSpec()
                 .versionProvider(new Versions()));
-        commandLine.setOut(out).setErr(err);
+        commandLine.setOut(out).setErr(err).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
         commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
         try {

@@ -82,6 +82,7 @@ final class QuickstartTraining implements QuickstartRun {
                 data.test().count());
         BlockCodebook codebook = BlockCodebook.train(
                 data.train().images(), BlockCodebook.Settings.defaults().withSeed(settings.seed()));
+        codebook.save(settings.out().resolve("codebook.json"));
         int[][] trainTokens = codebook.encode(data.train().images());
         int[][] testTokens = codebook.encode(data.test().images());
         double reconstructionError = codebook.reconstructionError(data.test().images());

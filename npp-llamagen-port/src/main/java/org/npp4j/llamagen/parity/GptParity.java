@@ -29,7 +29,7 @@ import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.files.NpzFile;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
-import org.npp4j.llamagen.sampling.TokenSampler;
+import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.StageScheduler;
@@ -369,7 +369,10 @@ public final class GptParity {
             failed(group, name, "shape " + Arrays.toString(expected.shape()) + ", not " + Arrays.toString(shape));
             return;
         }
-        int[][] tokens = new GptDecoder(network).generate(GREEDY_CLASSES, guidance, TokenSampler.greedy());
+        int[][] tokens;
+        try (GptDecoder decoder = new GptDecoder(network)) {
+            tokens = decoder.generate(GREEDY_CLASSES, guidance, TokenSamplers.greedy());
+        }
         int different = 0;
         int firstPosition = Integer.MAX_VALUE;
         for (int i = 0; i < tokens.length; i++) {

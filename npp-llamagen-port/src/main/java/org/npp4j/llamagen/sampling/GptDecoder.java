@@ -119,6 +119,11 @@ public final class GptDecoder implements AutoCloseable {
         return textConditional;
     }
 
+    /** {@return whether the network has what guidance needs: a row for "no class", or an unconditional caption} */
+    public boolean guidable() {
+        return textConditional || noClass >= 0;
+    }
+
     /** {@return how many classes the network knows, without the one that stands for "no class"; 0 with captions} */
     public int classes() {
         return noClass < 0 ? classRows : classRows - 1;
