@@ -113,7 +113,7 @@ class CheckpointConversionTest {
     void anyOtherFileKeepsItsNesting() throws IOException {
         Map<Object, Object> root = new LinkedHashMap<>();
         root.put("a", List.of(TensorSource.of(Nd4j.createFromArray(1, 2)), Tuple.of(1L, 2.0, null, "x", true)));
-        root.put("a.0", TensorSource.of(Nd4j.createFromArray(3L)));
+        root.put("a-0", TensorSource.of(Nd4j.createFromArray(3L)));
         root.put(7L, Map.of("$odd", Double.NaN));
         Path original = folder.resolve("original.pt");
         PyTorchWriter.write(original, root);

@@ -33,12 +33,12 @@ class NpzFileTest {
     @CsvSource({
         "<f8, DOUBLE, 8, 1.5",
         "<f4, FLOAT, 4, 1.5",
-        "<f2, FLOAT16, 2, 1.5",
-        "<i8, INT64, 8, -3",
-        "<i4, INT32, 4, -3",
-        "<i2, INT16, 2, -3",
-        "|i1, INT8, 1, -3",
-        "|u1, UINT8, 1, 253",
+        "<f2, HALF, 2, 1.5",
+        "<i8, LONG, 8, -3",
+        "<i4, INT, 4, -3",
+        "<i2, SHORT, 2, -3",
+        "|i1, BYTE, 1, -3",
+        "|u1, UBYTE, 1, 253",
         "|b1, BOOL, 1, 1"
     })
     void everyTypeAtRankZeroAndOne(String type, DataType expected, int bytes, double value) throws IOException {
