@@ -13,7 +13,6 @@ import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
 import org.nd4j.linalg.factory.Nd4j;
-import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
 /** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
@@ -208,16 +207,36 @@ public final class Nd4jKernel implements TransformerKernel {
         toRows(mixed, out);
     }
 
-    /** Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden positions, among the first of the keys. */
+    /**
+     * Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden keys; the queries are the last T of the keys. A hidden
+     * position sees itself, so that every row of scores has one that is not UNSEEN: ND4J's softmax in double needs it.
+     */
     private static void hide(INDArray scores, INDArray seen) {
         if (seen == null) {
             return;
         }
-        long keys = scores.size(3);
-        INDArray bias = Nd4j.create(scores.dataType(), scores.size(0), keys); // [B, keys]
-        bias.get(NDArrayIndex.all(), NDArrayIndex.interval(0, Math.min(keys, seen.size(1))))
-                .assign(seen.castTo(scores.dataType()).rsub(1).muli(UNSEEN));
-        Nd4j.exec(new BroadcastAddOp(scores, bias, scores, 0, 3));
+        int t = (int) scores.size(2);
+        int keys = (int) scores.size(3);
+        double[][] mask = seen.castTo(DataType.DOUBLE).toDoubleMatrix();
+        // Example by example, [H, T x keys]: ND4J broadcasts wrongly along axes that are no neighbours.
+        INDArray examples = scores.reshape(mask.length, scores.size(1), (long) t * keys);
+        for (int b = 0; b < mask.length; b++) {
+            float[] bias = new float[t * keys];
+            boolean any = false;
+            for (int key = 0; key < Math.min(keys, mask[b].length); key++) {
+                if (mask[b][key] == 0) {
+                    for (int query = 0; query < t; query++) {
+                        bias[query * keys + key] = key == keys - t + query ? 0 : (float) UNSEEN;
+                    }
+                    any = true;
+                }
+            }
+            if (any) {
+                INDArray example = examples.slice(b).reshape(scores.size(1), (long) t * keys);
+                INDArray added = Nd4j.createFromArray(bias).castTo(scores.dataType());
+                Nd4j.exec(new BroadcastAddOp(example, added, example, 1));
+            }
+        }
     }
 
     private static double scoreScale(AttentionShape shape) {
