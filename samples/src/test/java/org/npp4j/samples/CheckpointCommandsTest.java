@@ -37,7 +37,7 @@ class CheckpointCommandsTest {
             Path next = folder.resolve(i + "." + kinds[i]);
             String[] args = {"convert", in.toString(), next.toString(), "--config", CONFIG.toString()};
             assertEquals(0, npp(args), err::toString);
-            assertTrue(out.toString().contains("11 tensors (11 float32), 3,216 numbers"), out.toString());
+            assertTrue(out.toString().contains("11 tensors (11 float32), 7,152 numbers"), out.toString());
             assertEquals(1, out.toString().lines().count());
             in = next;
         }
