@@ -32,7 +32,7 @@ import org.npp4j.layers.impl.TransformerBlockImpl;
  * (a probability of KEEPING) acts on the block's input; on the first block it is the dropout of the input sequence. {@link
  * Builder#pathDropout} drops a whole branch of an example (stochastic depth).
  *
- * <p>A mask hides condition tokens, such as the padding of a caption, from the attention of every position if there are
+ * <p>A mask hides condition tokens, such as the padding of a caption, from the attention of all other positions if there are
  * several (C &gt; 1): the first C of its columns, [B, C] or [B, T], count. Put the padding first, because the last condition
  * token predicts the first of the image. Masks pass through unchanged and hide nothing else: mask padded positions behind
  * the condition in the labels, and put them last.

@@ -126,6 +126,25 @@ class ClassPrefixTest {
         }
     }
 
+    @Test
+    void masksOfTheConditionFollowToo() {
+        INDArray condition = Nd4j.createFromArray(new float[][] {{0, 0, 1}, {0, 1, 1}});
+        INDArray sequence = Nd4j.createFromArray(new double[][] {{1, 0}, {0, 1}});
+        GraphVertex vertex = vertex(Nd4j.zeros(DataType.FLOAT, 2, 3, 2), Nd4j.zeros(DataType.FLOAT, 2, 2, 2));
+        assertEquals(
+                Nd4j.createFromArray(new double[][] {{0, 0, 1, 1}, {0, 1, 1, 0}}),
+                vertex.feedForwardMaskArrays(new INDArray[] {condition, sequence}, MaskState.Active, 2)
+                        .getFirst());
+        assertEquals(
+                condition,
+                vertex.feedForwardMaskArrays(new INDArray[] {condition, null}, MaskState.Active, 2)
+                        .getFirst());
+        GraphVertex single = vertex(Nd4j.zeros(DataType.FLOAT, 2, 1, 2), Nd4j.zeros(DataType.FLOAT, 2, 2, 2));
+        assertNull(single.feedForwardMaskArrays(
+                        new INDArray[] {Nd4j.zeros(DataType.FLOAT, 2, 1), null}, MaskState.Active, 2)
+                .getFirst());
+    }
+
     /** Deeplearning4j passes masks before activations, so the vertex must know C before its first forward pass. */
     @ParameterizedTest
     @ValueSource(ints = {1, 3})

@@ -10,6 +10,7 @@ final class NaiveBlock {
     private final Layer layer;
     private final int width;
     private final int headWidth;
+    private double[][] seen;
 
     /** Reads its sizes and parameters from a run-time half. */
     NaiveBlock(Layer layer) {
@@ -19,18 +20,24 @@ final class NaiveBlock {
         headWidth = width / block.getHeads();
     }
 
+    /** The condition tokens that may be seen, [B, C] of 0 and 1. */
+    NaiveBlock seeing(double[][] condition) {
+        seen = condition;
+        return this;
+    }
+
     /** [B, T, D] -> [B, T, D]. */
     double[][][] forward(double[][][] x) {
         double[][][] out = new double[x.length][][];
         for (int b = 0; b < x.length; b++) {
-            out[b] = example(x[b]);
+            out[b] = example(x[b], seen == null ? null : seen[b]);
         }
         return out;
     }
 
-    private double[][] example(double[][] x) {
+    private double[][] example(double[][] x, double[] condition) {
         double[][] attention = product(
-                attend(product(norm(x, TransformerBlock.ATTENTION_GAIN), TransformerBlock.QKV_WEIGHT)),
+                attend(product(norm(x, TransformerBlock.ATTENTION_GAIN), TransformerBlock.QKV_WEIGHT), condition),
                 TransformerBlock.OUT_WEIGHT);
         double[][] h = sum(x, attention);
         double[][] n = norm(h, TransformerBlock.FEED_FORWARD_GAIN);
@@ -83,8 +90,13 @@ final class NaiveBlock {
         return c;
     }
 
+    /** Whether t sees s, which is not behind it. */
+    private static boolean sees(int t, int s, double[] condition) {
+        return t == s || condition == null || s >= condition.length || condition[s] == 1;
+    }
+
     /** qkv is [T, (H + 2 G) E]. */
-    private double[][] attend(double[][] qkv) {
+    private double[][] attend(double[][] qkv, double[] condition) {
         int positions = qkv.length;
         int heads = block.getHeads();
         int groups = block.getKeyValueHeads();
@@ -103,7 +115,7 @@ final class NaiveBlock {
                     for (int e = 0; e < headWidth; e++) {
                         score += query[e] * key[e];
                     }
-                    weights[s] = Math.exp(score / Math.sqrt(headWidth));
+                    weights[s] = sees(t, s, condition) ? Math.exp(score / Math.sqrt(headWidth)) : 0;
                     total += weights[s];
                 }
                 for (int s = 0; s <= t; s++) {

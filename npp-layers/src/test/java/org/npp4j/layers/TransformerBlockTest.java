@@ -75,6 +75,87 @@ class TransformerBlockTest {
         }
     }
 
+    /** Masks of the condition alone, and of the condition and all that follows, which is not hidden. */
+    @RepeatedTest(12)
+    void hiddenConditionTokensMatchLoops(RepetitionInfo repetition) {
+        Random random = new Random(repetition.getCurrentRepetition());
+        int c = 2 + random.nextInt(4);
+        int groups = 1 + random.nextInt(2);
+        TokenGrid grid = TokenGrid.of(1 + random.nextInt(3), 1 + random.nextInt(3));
+        TransformerBlock block = new TransformerBlock.Builder(grid, 2, 5)
+                .nIn(8)
+                .keyValueHeads(groups)
+                .conditionTokens(c)
+                .build();
+        int batch = 1 + random.nextInt(3);
+        int positions = c + grid.tokens() - 1;
+        double[][][] x = SingleLayer.values(random, batch, positions, 8);
+        double[][] seen = new double[batch][c];
+        double[][] longMask = new double[batch][positions];
+        for (int b = 0; b < batch; b++) {
+            for (int t = 0; t < positions; t++) {
+                longMask[b][t] = random.nextInt(2);
+                if (t < c) {
+                    seen[b][t] = longMask[b][t];
+                }
+            }
+        }
+        for (DataType type : new DataType[] {DataType.FLOAT, DataType.DOUBLE}) {
+            TransformerBlockImpl layer =
+                    (TransformerBlockImpl) SingleLayer.of(block, type, repetition.getCurrentRepetition());
+            double[][][] expected = new NaiveBlock(layer).seeing(seen).forward(x);
+            double largest = Nd4j.createFromArray(expected).amaxNumber().doubleValue();
+            double tolerance = largest * (type == DataType.DOUBLE ? 1e-12 : 2e-6);
+            INDArray input = Nd4j.createFromArray(x).castTo(type);
+            for (double[][] mask : new double[][][] {seen, longMask}) {
+                layer.setMaskArray(Nd4j.createFromArray(mask));
+                for (boolean training : new boolean[] {true, false}) {
+                    INDArray out = SingleLayer.forward(layer, input, training);
+                    assertEquals(0, SingleLayer.largestDifference(expected, out), tolerance);
+                }
+            }
+            layer.setMaskArray(null);
+            KeyValueCache cache = layer.newCache(batch);
+            for (int first : new int[] {c, 1, positions}) {
+                cache.clear();
+                cache.hideCondition(Nd4j.createFromArray(seen));
+                for (int from = 0; from < positions; ) {
+                    int to = from == 0 ? first : from + 1;
+                    INDArray chunk = input.get(NDArrayIndex.all(), NDArrayIndex.interval(from, to), NDArrayIndex.all());
+                    INDArray out = layer.decode(chunk, cache, SingleLayer.NO_WORKSPACES);
+                    for (int b = 0; b < batch; b++) {
+                        for (int t = from; t < to; t++) {
+                            assertEquals(expected[b][t][3], out.getDouble(b, t - from, 3), tolerance);
+                        }
+                    }
+                    from = to;
+                }
+            }
+        }
+    }
+
+    @Test
+    void refusesMasksThatDoNotFit() {
+        TransformerBlockImpl layer =
+                (TransformerBlockImpl) SingleLayer.of(small().conditionTokens(3).build(), DataType.FLOAT, 1);
+        layer.setMaskArray(Nd4j.ones(DataType.FLOAT, 2, 2));
+        String message =
+                Refusal.ofArgument(() -> SingleLayer.forward(layer, Nd4j.ones(DataType.FLOAT, 2, 6, 8), false));
+        assertTrue(
+                message.startsWith("A mask of 3 condition tokens and what follows is [2, at least 3], got [2, 2]"),
+                message);
+        layer.setMaskArray(null);
+        KeyValueCache cache = layer.newCache(2);
+        assertEquals(
+                "The mask of the condition is [2, condition tokens], got [3, 2]",
+                Refusal.ofArgument(() -> cache.hideCondition(Nd4j.ones(DataType.FLOAT, 3, 2))));
+        layer.decode(Nd4j.ones(DataType.FLOAT, 2, 1, 8), cache, SingleLayer.NO_WORKSPACES);
+        assertEquals(
+                "The mask of the condition comes before its first position, but the cache holds 1 positions already."
+                        + " Call clear() first",
+                Refusal.ofState(() -> cache.hideCondition(null)));
+    }
+
     @Test
     void aViewIsReadCorrectly() {
         Layer layer = SingleLayer.of(small().build(), DataType.DOUBLE, 1);

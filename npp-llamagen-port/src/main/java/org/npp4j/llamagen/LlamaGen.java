@@ -13,6 +13,7 @@ import org.deeplearning4j.nn.conf.layers.FeedForwardLayer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
@@ -39,7 +40,9 @@ import org.npp4j.schedule.TorchAdam;
  *         .init();
  * }</pre>
  *
- * <p>{@link #build} gives the configuration and allocates nothing of the model's size; {@link #init} gives a network.
+ * <p>{@link #build} gives the configuration and allocates nothing of the model's size; {@link #init()} gives a network.
+ * Of a network with 2^31 parameters or more (GPT-XXXL, GPT-3B, GPT-7B) use {@code params().length()} or {@link
+ * GptSpec#parameters}: Deeplearning4j's {@code numParams()} counts in 32 bits.
  *
  * <pre>
  * {@value #TOKENS} [B, N]  - {@value #TOKEN_EMBEDDING} - {@value #PATCHES} (PatchAverage) -+
@@ -280,7 +283,7 @@ public final class LlamaGen {
     }
 
     /**
-     * The stages to train in. The configuration starts with the patch side of the first stage; {@link #init} attaches a
+     * The stages to train in. The configuration starts with the patch side of the first stage; {@link #init()} attaches a
      * {@link StageScheduler} that follows the rest. The stages are not part of the configuration: a network made from
      * {@link #build}'s result, or read from a file, needs {@code new StageScheduler(stages).attachTo(network)}.
      *
@@ -500,8 +503,24 @@ public final class LlamaGen {
      * @throws IllegalArgumentException if the settings do not fit together
      */
     public ComputationGraph init() {
+        return init(null);
+    }
+
+    /**
+     * A network over given parameters, otherwise as {@link #init()}. For a checkpoint that is read into the network
+     * afterwards: an array of zeros saves drawing random numbers, which takes most of the time a large model needs.
+     *
+     * @param parameters [1, spec().parameters()] of the data type; the network uses this very array. null draws new ones
+     * @return an initialised network
+     * @throws IllegalArgumentException if the settings do not fit together, or the array not to them
+     */
+    public ComputationGraph init(INDArray parameters) {
+        if (parameters != null && (parameters.length() != spec.parameters() || parameters.dataType() != dataType)) {
+            throw new IllegalArgumentException("This model has " + spec.parameters() + " parameters in " + dataType
+                    + ", got an array of " + parameters.length() + " in " + parameters.dataType());
+        }
         ComputationGraph network = new ComputationGraph(build());
-        network.init();
+        network.init(parameters, false);
         if (patchStages != null) {
             new StageScheduler(patchStages).attachTo(network);
         }

@@ -9,6 +9,7 @@ import java.nio.file.ReadOnlyFileSystemException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import org.npp4j.llamagen.checkpoint.CheckpointException;
 import org.npp4j.llamagen.checkpoint.GptMismatchException;
 
 /**
@@ -50,7 +51,7 @@ final class Failure {
     }
 
     private static String known(Throwable cause) {
-        if (cause instanceof AppException) {
+        if (cause instanceof AppException || cause instanceof CheckpointException) {
             return cause.getMessage();
         }
         if (cause instanceof OutOfMemoryError) {

@@ -97,7 +97,7 @@ public final class KeyValueCache implements AutoCloseable {
     }
 
     /**
-     * Hides condition tokens from the attention of every position, such as the padding of a caption. To be called before
+     * Hides condition tokens from the attention of all other positions, such as the padding of a caption. To be called before
      * the first position.
      *
      * @param mask [B, C], 0 hides; null hides none

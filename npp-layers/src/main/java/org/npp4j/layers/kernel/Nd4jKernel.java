@@ -139,7 +139,7 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray weights = kept.create(shape.batch(), shape.heads(), t, t);
         Nd4j.matmul(grouped(qh, shape), kh, grouped(weights, shape), false, true, false);
         Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, t), weights, 2, 3));
-        hide(weights, seen, 0);
+        hide(weights, seen);
         Nd4j.exec(new SoftMax(weights, weights, -1));
         // [B, H, T, T] x [B, G, T, E] -> [B, H, T, E]
         INDArray mixed = scratch.create(shape.batch(), shape.heads(), t, shape.headWidth());
@@ -212,7 +212,7 @@ public final class Nd4jKernel implements TransformerKernel {
         if (t > 1) {
             Nd4j.exec(new BroadcastAddOp(weights, causalMask(qkv.dataType(), t, past + t), weights, 2, 3));
         }
-        hide(weights, cache.seen(), past);
+        hide(weights, cache.seen());
         Nd4j.exec(new SoftMax(weights, weights, -1));
         // rows of one position are [B, H, 1, E] already
         INDArray mixed = t == 1 ? out.reshape(qh.shape()) : scratch.create(qh.shape());
@@ -227,31 +227,34 @@ public final class Nd4jKernel implements TransformerKernel {
     }
 
     /**
-     * Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden positions, among the first of the keys. A hidden position
-     * still sees itself: otherwise it would see nothing, which ND4J's softmax in double turns into NaN.
+     * Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden keys; the queries are the last T of the keys. A hidden
+     * position sees itself, so that every row of scores has one that is not UNSEEN: ND4J's softmax in double needs it.
      */
-    private static void hide(INDArray scores, INDArray seen, long past) {
+    private static void hide(INDArray scores, INDArray seen) {
         if (seen == null) {
             return;
         }
-        long keys = scores.size(3);
-        INDArray hidden = seen.castTo(scores.dataType()).rsub(1).muli(UNSEEN);
-        INDArray bias = Nd4j.create(scores.dataType(), scores.size(0), keys); // [B, keys]
-        bias.get(NDArrayIndex.all(), NDArrayIndex.interval(0, Math.min(keys, seen.size(1))))
-                .assign(hidden);
-        Nd4j.exec(new BroadcastAddOp(scores, bias, scores, 0, 3));
-        long end = Math.min(past + scores.size(2), seen.size(1));
-        if (past < end) {
-            // [B, H, end - past], the scores of positions for themselves
-            INDArray own = Nd4j.create(
-                    scores.data(),
-                    new long[] {scores.size(0), scores.size(1), end - past},
-                    new long[] {scores.stride(0), scores.stride(1), keys + 1},
-                    scores.offset() + past,
-                    'c');
-            INDArray shown = hidden.get(NDArrayIndex.all(), NDArrayIndex.interval(past, end))
-                    .neg();
-            Nd4j.exec(new BroadcastAddOp(own, shown, own, 0, 2));
+        int t = (int) scores.size(2);
+        int keys = (int) scores.size(3);
+        double[][] mask = seen.castTo(DataType.DOUBLE).toDoubleMatrix();
+        // Example by example, [H, T x keys]: ND4J broadcasts wrongly along axes that are no neighbours.
+        INDArray examples = scores.reshape(mask.length, scores.size(1), (long) t * keys);
+        for (int b = 0; b < mask.length; b++) {
+            float[] bias = new float[t * keys];
+            boolean any = false;
+            for (int key = 0; key < Math.min(keys, mask[b].length); key++) {
+                if (mask[b][key] == 0) {
+                    for (int query = 0; query < t; query++) {
+                        bias[query * keys + key] = key == keys - t + query ? 0 : (float) UNSEEN;
+                    }
+                    any = true;
+                }
+            }
+            if (any) {
+                INDArray example = examples.slice(b).reshape(scores.size(1), (long) t * keys);
+                INDArray added = Nd4j.createFromArray(bias).castTo(scores.dataType());
+                Nd4j.exec(new BroadcastAddOp(example, added, example, 1));
+            }
         }
     }
 

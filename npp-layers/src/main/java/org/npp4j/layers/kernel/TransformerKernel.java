@@ -82,7 +82,8 @@ public interface TransformerKernel {
      * @param q [R, H x E]; its content is lost
      * @param k [R, G x E]; its content is lost
      * @param v [R, G x E]
-     * @param seen [B, C], C at most T: 0 hides one of the first positions, 1 does not; null hides none
+     * @param seen [B, C], C at most T: 0 hides one of the first positions from all others, 1 does not;
+     *     null hides none
      * @param rotary positions
      * @param kept for what the gradient needs
      * @param scratch for what it does not

@@ -3,12 +3,11 @@ package org.npp4j.llamagen.checkpoint;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.util.Arrays;
 import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
-import org.nd4j.linalg.indexing.INDArrayIndex;
-import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /**
  * Moves the numbers of an array in row order through a small staging array, block by block. ND4J's assign does the
@@ -89,24 +88,17 @@ final class ArrayBlocks {
             long slice = array.length() / array.size(0);
             long step = Math.max(1, staging.length() / slice);
             for (long from = 0; from < array.size(0); from += step) {
-                INDArrayIndex[] part = new INDArrayIndex[array.rank()];
-                for (int axis = 1; axis < part.length; axis++) {
-                    part[axis] = NDArrayIndex.all();
-                }
                 if (slice > staging.length()) {
-                    part[0] = NDArrayIndex.point(from);
-                    visit(array.get(part));
+                    visit(slice(array, from));
                 } else {
-                    part[0] = NDArrayIndex.interval(from, Math.min(array.size(0), from + step));
-                    block(array.get(part));
+                    block(slices(array, from, Math.min(step, array.size(0) - from)));
                 }
             }
         }
 
         private void block(INDArray array) throws IOException {
             int count = (int) array.length();
-            INDArray flat = count == staging.length() ? staging : staging.get(NDArrayIndex.interval(0L, (long) count));
-            INDArray shaped = flat.reshape('c', true, array.shape().clone());
+            INDArray shaped = view(staging, 0, array.shape().clone(), rowStrides(array.shape()));
             bytes.clear().limit(count * (int) (bytes.capacity() / staging.length()));
             if (fill) {
                 transfer.apply(bytes);
@@ -120,5 +112,34 @@ final class ArrayBlocks {
                 transfer.apply(bytes);
             }
         }
+    }
+
+    /** The array at a position of the first axis. */
+    private static INDArray slice(INDArray array, long at) {
+        long[] shape = Arrays.copyOfRange(array.shape(), 1, array.rank());
+        long[] strides = Arrays.copyOfRange(array.stride(), 1, array.rank());
+        return view(array, at * array.stride(0), shape, strides);
+    }
+
+    /** The array at some positions of the first axis. */
+    private static INDArray slices(INDArray array, long from, long count) {
+        long[] shape = array.shape().clone();
+        shape[0] = count;
+        return view(array, from * array.stride(0), shape, array.stride().clone());
+    }
+
+    /** Made directly: get(..) gives an empty array for some views that do not start at their buffer's start. */
+    private static INDArray view(INDArray array, long from, long[] shape, long[] strides) {
+        return Nd4j.create(array.data(), shape, strides, array.offset() + from, 'c', array.dataType());
+    }
+
+    private static long[] rowStrides(long[] shape) {
+        long[] strides = new long[shape.length];
+        long elements = 1;
+        for (int axis = shape.length - 1; axis >= 0; axis--) {
+            strides[axis] = elements;
+            elements *= shape[axis];
+        }
+        return strides;
     }
 }

@@ -196,7 +196,14 @@ public final class CheckpointConversion {
             notes.add("larger than ModelSerializer and ComputationGraph.load can read: load it with NetworkZip.load");
         }
         List<TensorSource> tensors = new ArrayList<>(checkpoint.weights().values());
-        return result("Deeplearning4j network, " + type.name().toLowerCase(Locale.ROOT), tensors);
+        state.ifPresent(moments -> moments.moments().values().forEach(moment -> {
+            tensors.add(moment.mean());
+            tensors.add(moment.square());
+        }));
+        return result(
+                "Deeplearning4j network, " + type.name().toLowerCase(Locale.ROOT)
+                        + (state.isPresent() ? " with optimizer state" : ""),
+                tensors);
     }
 
     private GptCheckpoint weights(GptCheckpoint whole) throws CheckpointException {

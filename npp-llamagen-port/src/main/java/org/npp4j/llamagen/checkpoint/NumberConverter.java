@@ -89,10 +89,14 @@ final class NumberConverter extends OutputStream {
         out.clear();
         if (from == to) {
             copy();
+        } else if (isSingle(from) && isSingle(to)) {
+            // not through double precision, which would change signalling NaN
+            while (in.hasRemaining()) {
+                putSingle(nextSingle());
+            }
         } else {
             while (in.hasRemaining()) {
-                double value = next();
-                put(value);
+                put(next());
             }
         }
         target.write(out.array(), 0, out.position());
@@ -120,50 +124,64 @@ final class NumberConverter extends OutputStream {
         }
     }
 
+    /** Whether single precision holds every number of a type. */
+    private static boolean isSingle(TensorType type) {
+        return type == TensorType.FLOAT32 || type == TensorType.FLOAT16 || type == TensorType.BFLOAT16;
+    }
+
     private double next() {
         return switch (from) {
             case FLOAT64 -> in.getDouble();
-            case FLOAT32 -> in.getFloat();
-            case FLOAT16 -> halfToFloat(in.getShort());
-            case BFLOAT16 -> Float.intBitsToFloat(in.getShort() << 16);
             case INT64 -> in.getLong();
             case INT32 -> in.getInt();
             case INT16 -> in.getShort();
             case INT8 -> in.get();
             case UINT8, BOOL -> in.get() & 0xff;
+            default -> nextSingle();
+        };
+    }
+
+    private float nextSingle() {
+        return switch (from) {
+            case FLOAT16 -> halfToFloat(in.getShort());
+            case BFLOAT16 -> Float.intBitsToFloat(in.getShort() << 16);
+            default -> in.getFloat();
         };
     }
 
     private void put(double value) {
-        double kept =
-                switch (to) {
-                    case FLOAT64 -> {
-                        out.putDouble(value);
-                        yield value;
-                    }
-                    case FLOAT32 -> {
-                        out.putFloat((float) value);
-                        yield (float) value;
-                    }
-                    case FLOAT16 -> {
-                        short half = floatToHalf((float) value);
-                        out.putShort(half);
-                        yield halfToFloat(half);
-                    }
-                    case BFLOAT16 -> {
-                        short brain = floatToBrain((float) value);
-                        out.putShort(brain);
-                        yield Float.intBitsToFloat(brain << 16);
-                    }
-                    default -> throw new IllegalStateException("Weights are floating point, not " + to.label());
-                };
-        exact &= Double.compare(kept, value) == 0;
+        if (to == TensorType.FLOAT64) {
+            out.putDouble(value);
+        } else {
+            exact &= Double.compare((float) value, value) == 0;
+            putSingle((float) value);
+        }
+    }
+
+    private void putSingle(float value) {
+        float kept = value;
+        switch (to) {
+            case FLOAT32 -> out.putFloat(value);
+            case FLOAT16 -> {
+                short half = floatToHalf(value);
+                out.putShort(half);
+                kept = halfToFloat(half);
+            }
+            case BFLOAT16 -> {
+                short brain = floatToBrain(value);
+                out.putShort(brain);
+                kept = Float.intBitsToFloat(brain << 16);
+            }
+            default -> throw new IllegalStateException("Weights are floating point, not " + to.label());
+        }
+        exact &= Float.compare(kept, value) == 0;
     }
 
     static short floatToBrain(float value) {
         int bits = Float.floatToRawIntBits(value);
         if (Float.isNaN(value)) {
-            return (short) (bits >>> 16 | 0x40);
+            // what is left of the payload must not be 0: that would be infinity
+            return (short) ((bits >>> 16 & 0x7f) == 0 ? bits >>> 16 | 0x40 : bits >>> 16);
         }
         return (short) (bits + 0x7fff + (bits >>> 16 & 1) >>> 16);
     }
@@ -186,7 +204,8 @@ final class NumberConverter extends OutputStream {
         int sign = bits >>> 16 & 0x8000;
         float magnitude = Math.abs(value);
         if (Float.isNaN(value)) {
-            return (short) (sign | 0x7e00 | bits >>> 13 & 0x3ff);
+            int payload = bits >>> 13 & 0x3ff;
+            return (short) (sign | 0x7c00 | (payload == 0 ? 0x200 : payload));
         }
         if (magnitude >= 65520) {
             return (short) (sign | 0x7c00);

@@ -183,13 +183,13 @@ final class Pickler {
 
     private void big(BigInteger value) {
         byte[] bytes = value.toByteArray();
-        if (bytes.length < 256) {
-            out.write(0x8a);
-            out.write(bytes.length);
-        } else {
-            out.write(0x8b);
-            int32(bytes.length);
+        // weights_only=True reads no longer ones.
+        if (bytes.length > 255) {
+            throw new IllegalArgumentException(
+                    "A checkpoint cannot hold an integer of " + value.bitLength() + " bits; at most 2039 are allowed");
         }
+        out.write(0x8a);
+        out.write(bytes.length);
         for (int i = bytes.length - 1; i >= 0; i--) {
             out.write(bytes[i]);
         }

@@ -85,7 +85,10 @@ final class Safetensors {
             tensors.put(name, tensor);
             return name;
         });
-        SafetensorsWriter.write(path, tensors, Map.of("format", "pt", TREE, tree.toString()));
+        Map<String, String> metadata = new LinkedHashMap<>();
+        metadata.put("format", "pt");
+        metadata.put(TREE, tree.toString());
+        SafetensorsWriter.write(path, tensors, metadata);
         return tensors;
     }
 }

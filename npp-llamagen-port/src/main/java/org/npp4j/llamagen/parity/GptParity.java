@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
@@ -392,7 +393,12 @@ public final class GptParity {
                 0,
                 different + " of " + all + " tokens differ"
                         + (different == 0 ? "" : ", first at position " + firstPosition)
-                        + (margin.isNumber() ? "; smallest margin between two tokens " + margin.asText() : "")));
+                        + (margin.isNumber()
+                                ? String.format(
+                                        Locale.ROOT,
+                                        "; smallest margin between the two best logits %.2e",
+                                        margin.asDouble())
+                                : "")));
     }
 
     private void compareTraining(List<String> names) throws IOException {
