@@ -94,10 +94,8 @@ final class Failure {
 
     private static String outOfMemory(Throwable cause) {
         String message = String.valueOf(cause.getMessage());
-        // JavaCPP, which holds the memory of arrays, says "Physical memory usage is too high" or "Cannot allocate".
-        if (message.toLowerCase(Locale.ROOT).contains("physical memory") || message.contains("allocate")) {
-            return "Out of memory for arrays (" + message + "). Allow more: NPP_JAVA_OPTS=\"-D" + JavaCpp.MAX_BYTES
-                    + "=4g -D" + JavaCpp.MAX_PHYSICAL_BYTES + "=6g\" ./npp ..";
+        if (isOfArrays(message)) {
+            return "Out of memory for arrays (" + message + "). " + MemoryGuard.ADVICE;
         }
         if (message.contains("native thread")) {
             return "The system allows no more threads (" + message + "). Raise the limit (ulimit -u)";
@@ -107,10 +105,9 @@ final class Failure {
                 + " MiB). Allow more: NPP_JAVA_OPTS=-Xmx2g ./npp ..";
     }
 
-    /** System properties of JavaCPP that limit the memory of arrays. */
-    private static final class JavaCpp {
-        static final String MAX_BYTES = "org.bytedeco.javacpp.maxbytes";
-        static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxphysicalbytes";
+    /** JavaCPP says "Physical memory usage is too high" or "Cannot allocate", ND4J "Failed to allocate". */
+    private static boolean isOfArrays(String message) {
+        return message.toLowerCase(Locale.ROOT).contains("physical memory") || message.contains("allocate");
     }
 
     private static boolean isArgumentOrState(Throwable thrown) {

@@ -116,10 +116,16 @@ class FailureTest {
         says(
                 new OutOfMemoryError("Physical memory usage is too high: physicalBytes (3G) > maxPhysicalBytes (2G)"),
                 "arrays",
-                "org.bytedeco.javacpp.maxphysicalbytes");
+                "physicalBytes (3G)",
+                "smaller batch or model",
+                "NPP_JAVA_OPTS=-Dnpp.memory=12g ./npp");
         says(
                 new RuntimeException(new OutOfMemoryError("Cannot allocate new FloatPointer(1000)")),
-                "org.bytedeco.javacpp.maxbytes");
+                "Out of memory for arrays (Cannot allocate new FloatPointer(1000))");
+        says(
+                new OutOfMemoryError("Failed to allocate [1000] bytes"),
+                "Failed to allocate [1000] bytes",
+                "-Dnpp.memory");
         says(new OutOfMemoryError("unable to create native thread"), "ulimit -u");
     }
 
