@@ -16,6 +16,8 @@ import java.util.Locale;
  * <p>The causes are searched from the outside in; the first that is known gives the line.
  */
 final class Failure {
+    private static final String REFUSED = "Allocation failed: [";
+
     private Failure() {}
 
     /**
@@ -48,7 +50,7 @@ final class Failure {
         if (cause instanceof AppException) {
             return cause.getMessage();
         }
-        if (cause instanceof OutOfMemoryError) {
+        if (cause instanceof OutOfMemoryError || isRefusedAllocation(cause)) {
             return outOfMemory(cause);
         }
         if (cause.getClass().getName().endsWith("Nd4jBackend$NoAvailableBackendException")) {
@@ -107,7 +109,14 @@ final class Failure {
 
     /** JavaCPP says "Physical memory usage is too high" or "Cannot allocate", ND4J "Failed to allocate". */
     private static boolean isOfArrays(String message) {
-        return message.toLowerCase(Locale.ROOT).contains("physical memory") || message.contains("allocate");
+        return message.toLowerCase(Locale.ROOT).contains("physical memory")
+                || message.contains("allocate")
+                || message.startsWith(REFUSED);
+    }
+
+    /** ND4J's error is no OutOfMemoryError when the system refuses memory. */
+    private static boolean isRefusedAllocation(Throwable cause) {
+        return String.valueOf(cause.getMessage()).startsWith(REFUSED);
     }
 
     private static boolean isArgumentOrState(Throwable thrown) {

@@ -13,6 +13,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.factory.Nd4jBackend;
 import org.nd4j.linalg.factory.Nd4jBackend.NoAvailableBackendException;
 import org.npp4j.llamagen.files.AtomicFile;
@@ -126,6 +128,11 @@ class FailureTest {
                 new OutOfMemoryError("Failed to allocate [1000] bytes"),
                 "Failed to allocate [1000] bytes",
                 "-Dnpp.memory");
+        // more than any machine has
+        says(
+                assertThrows(RuntimeException.class, () -> Nd4j.create(DataType.FLOAT, 1L << 45)),
+                "Out of memory for arrays (Allocation failed: [",
+                "smaller batch or model");
         says(new OutOfMemoryError("unable to create native thread"), "ulimit -u");
     }
 
