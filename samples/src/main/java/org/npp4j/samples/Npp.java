@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "The launcher ./npp takes --cuda to run on an NVIDIA GPU, and options for the JVM from NPP_JAVA_OPTS"
-                    + " (such as -Xmx2g)."
+                    + " (such as -Xmx2g). A program that takes more than " + MemoryGuard.PERCENT
+                    + " %% of the memory ends; -D" + MemoryGuard.LIMIT + "=12g there sets another limit."
         })
 public final class Npp implements Runnable {
     private static final int FAILED = 1;
@@ -48,6 +49,16 @@ public final class Npp implements Runnable {
             // Log lines clear the line of a progress bar; read by logback.xml.
             System.setProperty("npp.line", "\r\u001b[K");
         }
+        PrintWriter err = new PrintWriter(System.err, true);
+        try {
+            MemoryGuard.start(why -> {
+                err.println("npp: " + why);
+                // not exit: a thread that is in the middle of its work would have to cooperate
+                Runtime.getRuntime().halt(FAILED);
+            });
+        } catch (IllegalArgumentException e) {
+            System.exit(failed(e, false, err));
+        }
         System.exit(run(
                 List.of(
                         new QuickstartCommand(new QuickstartTraining(), Backend::start),
@@ -59,7 +70,7 @@ public final class Npp implements Runnable {
                         new BenchCommand(Backend::start, BenchSettings::spec),
                         new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
-                new PrintWriter(System.err, true),
+                err,
                 args));
     }
 
