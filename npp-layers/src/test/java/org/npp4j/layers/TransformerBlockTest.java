@@ -228,12 +228,48 @@ class TransformerBlockTest {
                 "The key/value cache holds 4 positions, got 8. Start the next sequence with an empty cache",
                 Refusal.ofState(() -> layer.decode(all, cache, SingleLayer.NO_WORKSPACES)));
         assertEquals(
-                "The key/value cache is for 1 examples, got 2. Make a new cache for another batch size",
+                "The key/value cache is for 1 examples, got 2. Call clear(batch) or make a new cache for another"
+                        + " batch size",
                 Refusal.ofArgument(
                         () -> layer.decode(Nd4j.zeros(DataType.FLOAT, 2, 1, 8), cache, SingleLayer.NO_WORKSPACES)));
         cache.clear();
         layer.decode(one, cache, SingleLayer.NO_WORKSPACES);
         assertEquals(1, cache.length());
+    }
+
+    /** Sequences that leave the batch, and batches smaller than the cache, change nothing for the others. */
+    @Test
+    void aCacheServesSmallerBatches() {
+        TransformerBlockImpl layer = (TransformerBlockImpl) SingleLayer.of(small().build(), DataType.DOUBLE, 1);
+        INDArray x = Nd4j.randn(DataType.DOUBLE, 3, 4, 8);
+        try (KeyValueCache cache = layer.newCache(3)) {
+            INDArray expected =
+                    layer.decode(x, cache, SingleLayer.NO_WORKSPACES).dup();
+            cache.clear();
+            layer.decode(positions(x, 3, 0, 2), cache, SingleLayer.NO_WORKSPACES);
+            cache.keepFirst(2);
+            assertEquals(2, cache.batch());
+            INDArray rest = layer.decode(positions(x, 2, 2, 4), cache, SingleLayer.NO_WORKSPACES);
+            assertEquals(0, positions(expected, 2, 2, 4).sub(rest).amaxNumber().doubleValue(), 1e-12);
+            cache.clear(1);
+            INDArray alone = layer.decode(positions(x, 1, 0, 4), cache, SingleLayer.NO_WORKSPACES);
+            assertEquals(0, positions(expected, 1, 0, 4).sub(alone).amaxNumber().doubleValue(), 1e-12);
+            cache.clear(3);
+            INDArray again = layer.decode(x, cache, SingleLayer.NO_WORKSPACES);
+            assertEquals(0, expected.sub(again).amaxNumber().doubleValue(), 1e-12);
+            assertEquals(
+                    "The key/value cache has room for 1 to 3 examples, got 4",
+                    Refusal.ofArgument(() -> cache.clear(4)));
+            assertEquals(
+                    "The key/value cache has room for 1 to 3 examples, got 0",
+                    Refusal.ofArgument(() -> cache.keepFirst(0)));
+            cache.close(); // a second time below
+        }
+    }
+
+    private static INDArray positions(INDArray x, int examples, int from, int to) {
+        return x.get(NDArrayIndex.interval(0, examples), NDArrayIndex.interval(from, to), NDArrayIndex.all())
+                .dup('c');
     }
 
     @Test

@@ -5,6 +5,8 @@ import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
 import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.distribution.NormalDistribution;
+import org.deeplearning4j.nn.conf.graph.GraphVertex;
+import org.deeplearning4j.nn.conf.graph.LayerVertex;
 import org.deeplearning4j.nn.conf.graph.PreprocessorVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.layers.FeedForwardLayer;
@@ -12,7 +14,6 @@ import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
@@ -25,6 +26,7 @@ import org.npp4j.layers.TransformerBlock;
 import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageScheduler;
+import org.npp4j.schedule.TorchAdam;
 
 /**
  * A LlamaGen GPT, ready for Next Patch Prediction, as a ComputationGraph: any published size, on classes or on captions.
@@ -95,7 +97,8 @@ public final class LlamaGen {
     private double feedForwardDropout;
     private double pathDropout;
     private double weightDecay;
-    private IUpdater updater = new Adam(1e-4, 0.9, 0.95, 1e-8);
+    private IUpdater updater =
+            new TorchAdam.Builder().learningRate(1e-4).beta2(0.95).build();
     private long seed;
     private DataType dataType = DataType.FLOAT;
 
@@ -104,7 +107,8 @@ public final class LlamaGen {
     }
 
     /**
-     * A GPT without any dropout or weight decay and with the published Adam (1e-4, 0.9, 0.95, 1e-8), at p = 1.
+     * A GPT without any dropout or weight decay and with the published settings of Adam (learning rate 1e-4, beta1 0.9, beta2
+     * 0.95, epsilon 1e-8), at p = 1.
      *
      * @param spec its sizes
      * @return a builder to change the rest
@@ -403,11 +407,11 @@ public final class LlamaGen {
     /**
      * The optimizer.
      *
-     * @param updater such as Adam with a StageLearningRate
+     * @param updater such as TorchAdam with a StageLearningRate
      * @return this
      */
     public LlamaGen updater(IUpdater updater) {
-        this.updater = Objects.requireNonNull(updater, "LlamaGen needs an updater, such as new Adam(1e-4)");
+        this.updater = Objects.requireNonNull(updater, "LlamaGen needs an updater, such as new TorchAdam(1e-4)");
         return this;
     }
 
@@ -521,6 +525,49 @@ public final class LlamaGen {
             new StageScheduler(patchStages).attachTo(network);
         }
         return network;
+    }
+
+    /**
+     * The sizes of a configuration that {@link #build} made, also when it was changed by training or read from a file.
+     *
+     * @param configuration the configuration
+     * @return its sizes
+     * @throws IllegalArgumentException if it is laid out otherwise
+     */
+    public static GptSpec specOf(ComputationGraphConfiguration configuration) {
+        TokenEmbedding tokens = layer(configuration, TOKEN_EMBEDDING, TokenEmbedding.class);
+        TransformerBlock block = layer(configuration, block(0), TransformerBlock.class);
+        int layers = 1;
+        while (configuration.getVertices().containsKey(block(layers))) {
+            layers++;
+        }
+        GptSpec.Builder spec = GptSpec.of(layers, block.getHeads(), Math.toIntExact(tokens.getNOut()))
+                .keyValueHeads(block.getKeyValueHeads())
+                .feedForwardWidth(block.getFeedForwardWidth())
+                .vocabulary(Math.toIntExact(tokens.getNIn()))
+                .grid(block.getGrid())
+                .rotaryBase(block.getRotaryBase())
+                .epsilon(block.getEpsilon());
+        if (configuration.getVertices().containsKey(CAPTION_EMBEDDING)) {
+            CaptionEmbedding captions = layer(configuration, CAPTION_EMBEDDING, CaptionEmbedding.class);
+            return spec.captions(captions.getTokens(), Math.toIntExact(captions.getNIn()))
+                    .build();
+        }
+        TokenEmbedding classes = layer(configuration, CLASS_EMBEDDING, TokenEmbedding.class);
+        int rows = Math.toIntExact(classes.getNIn());
+        boolean noClassRow = classes.getReplacement() >= 0;
+        return spec.classes(noClassRow ? rows - 1 : rows).noClassRow(noClassRow).build();
+    }
+
+    private static <T> T layer(ComputationGraphConfiguration configuration, String name, Class<T> type) {
+        GraphVertex vertex = configuration.getVertices().get(name);
+        Object layer =
+                vertex instanceof LayerVertex holder ? holder.getLayerConf().getLayer() : null;
+        if (!type.isInstance(layer)) {
+            throw new IllegalArgumentException("The network has no layer \"" + name + "\" of the kind "
+                    + type.getSimpleName() + ", so LlamaGen has not built it");
+        }
+        return type.cast(layer);
     }
 
     private InputType conditionType() {

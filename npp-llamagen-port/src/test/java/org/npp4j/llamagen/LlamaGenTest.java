@@ -31,7 +31,7 @@ import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
-import org.npp4j.llamagen.sampling.TokenSampler;
+import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageScheduler;
@@ -223,7 +223,7 @@ class LlamaGenTest {
         assertTrue(losses[59] < 0.95 * losses[20], "p = 2: " + losses[20] + " to " + losses[59]);
         assertTrue(losses[199] < 0.05, "p = 1: " + losses[60] + " to " + losses[199]);
         int[][] drawn =
-                new GptDecoder(network).generate(new int[] {0, 1, 2, 3, 4}, Guidance.NONE, TokenSampler.greedy());
+                new GptDecoder(network).generate(new int[] {0, 1, 2, 3, 4}, Guidance.NONE, TokenSamplers.greedy());
         assertArrayEquals(images, drawn);
     }
 

@@ -24,8 +24,8 @@ import org.nd4j.shade.jackson.annotation.JsonProperty;
  * was saved at.
  *
  * <pre>{@code
- * new Adam(new StageLearningRate.Builder(PatchStages.ofEpochs(300, 0.5, 2))
- *         .learningRate(1e-4).endLearningRate(1e-5).warmup(1).decayRatio(0.2).stepsPerEpoch(5005).build())
+ * new TorchAdam.Builder().learningRate(new StageLearningRate.Builder(PatchStages.ofEpochs(300, 0.5, 2))
+ *         .learningRate(1e-4).endLearningRate(1e-5).warmup(1).decayRatio(0.2).stepsPerEpoch(5005).build()).build()
  * }</pre>
  *
  * <p>Source: the scheduler of the published training code of arXiv 2412.15321. That code restarts at the first stage when

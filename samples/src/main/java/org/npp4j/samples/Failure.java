@@ -10,6 +10,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
+import org.npp4j.llamagen.checkpoint.GptMismatchException;
 
 /**
  * The one place that turns whatever was thrown into one line for the user.
@@ -17,6 +18,8 @@ import org.npp4j.llamagen.checkpoint.CheckpointException;
  * <p>The causes are searched from the outside in; the first that is known gives the line.
  */
 final class Failure {
+    private static final String REFUSED = "Allocation failed: [";
+
     private Failure() {}
 
     /**
@@ -28,6 +31,10 @@ final class Failure {
     static String explain(Throwable thrown) {
         List<Throwable> chain = causes(thrown);
         for (Throwable cause : chain) {
+            if (cause instanceof GptMismatchException) {
+                // the one failure of more than a line: it lists tensors
+                return cause.getMessage();
+            }
             String known = known(cause);
             if (known != null) {
                 return oneLine(known);
@@ -49,7 +56,7 @@ final class Failure {
         if (cause instanceof AppException || cause instanceof CheckpointException) {
             return cause.getMessage();
         }
-        if (cause instanceof OutOfMemoryError) {
+        if (cause instanceof OutOfMemoryError || isRefusedAllocation(cause)) {
             return outOfMemory(cause);
         }
         if (cause.getClass().getName().endsWith("Nd4jBackend$NoAvailableBackendException")) {
@@ -95,10 +102,8 @@ final class Failure {
 
     private static String outOfMemory(Throwable cause) {
         String message = String.valueOf(cause.getMessage());
-        // JavaCPP, which holds the memory of arrays, says "Physical memory usage is too high" or "Cannot allocate".
-        if (message.toLowerCase(Locale.ROOT).contains("physical memory") || message.contains("allocate")) {
-            return "Out of memory for arrays (" + message + "). Allow more: NPP_JAVA_OPTS=\"-D" + JavaCpp.MAX_BYTES
-                    + "=4g -D" + JavaCpp.MAX_PHYSICAL_BYTES + "=6g\" ./npp ..";
+        if (isOfArrays(message)) {
+            return "Out of memory for arrays (" + message + "). " + MemoryGuard.ADVICE;
         }
         if (message.contains("native thread")) {
             return "The system allows no more threads (" + message + "). Raise the limit (ulimit -u)";
@@ -108,10 +113,16 @@ final class Failure {
                 + " MiB). Allow more: NPP_JAVA_OPTS=-Xmx2g ./npp ..";
     }
 
-    /** System properties of JavaCPP that limit the memory of arrays. */
-    private static final class JavaCpp {
-        static final String MAX_BYTES = "org.bytedeco.javacpp.maxbytes";
-        static final String MAX_PHYSICAL_BYTES = "org.bytedeco.javacpp.maxphysicalbytes";
+    /** JavaCPP says "Physical memory usage is too high" or "Cannot allocate", ND4J "Failed to allocate". */
+    private static boolean isOfArrays(String message) {
+        return message.toLowerCase(Locale.ROOT).contains("physical memory")
+                || message.contains("allocate")
+                || message.startsWith(REFUSED);
+    }
+
+    /** ND4J's error is no OutOfMemoryError when the system refuses memory. */
+    private static boolean isRefusedAllocation(Throwable cause) {
+        return String.valueOf(cause.getMessage()).startsWith(REFUSED);
     }
 
     private static boolean isArgumentOrState(Throwable thrown) {

@@ -2,6 +2,7 @@ package org.npp4j.samples;
 
 import java.io.PrintWriter;
 import java.util.List;
+import org.npp4j.samples.bench.BenchSettings;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -23,7 +24,8 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "The launcher ./npp takes --cuda to run on an NVIDIA GPU, and options for the JVM from NPP_JAVA_OPTS"
-                    + " (such as -Xmx2g)."
+                    + " (such as -Xmx2g). A program that takes more than " + MemoryGuard.PERCENT
+                    + " %% of the memory ends; -D" + MemoryGuard.LIMIT + "=12g there sets another limit."
         })
 public final class Npp implements Runnable {
     private static final int FAILED = 1;
@@ -47,14 +49,28 @@ public final class Npp implements Runnable {
             // Log lines clear the line of a progress bar; read by logback.xml.
             System.setProperty("npp.line", "\r\u001b[K");
         }
+        PrintWriter err = new PrintWriter(System.err, true);
+        try {
+            MemoryGuard.start(why -> {
+                err.println("npp: " + why);
+                // not exit: a thread that is in the middle of its work would have to cooperate
+                Runtime.getRuntime().halt(FAILED);
+            });
+        } catch (IllegalArgumentException e) {
+            System.exit(failed(e, false, err));
+        }
         System.exit(run(
                 List.of(
                         new QuickstartCommand(new QuickstartTraining(), Backend::start),
                         new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
                         new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES),
-                        new InspectCommand()),
+                        new InspectCommand(),
+                        new ConvertCommand(Backend::start),
+                        new ParityCommand(Backend::start),
+                        new BenchCommand(Backend::start, BenchSettings::spec),
+                        new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
-                new PrintWriter(System.err, true),
+                err,
                 args));
     }
 
@@ -72,7 +88,7 @@ public final class Npp implements Runnable {
         commands.forEach(commandLine::addSubcommand);
         commandLine.getSubcommands().values().forEach(command -> command.getCommandSpec()
                 .versionProvider(new Versions()));
-        commandLine.setOut(out).setErr(err);
+        commandLine.setOut(out).setErr(err).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
         commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
         try {

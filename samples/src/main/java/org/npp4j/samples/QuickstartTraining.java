@@ -13,7 +13,6 @@ import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.IntStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
-import org.nd4j.linalg.learning.config.Adam;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.files.AtomicFile;
@@ -23,7 +22,7 @@ import org.npp4j.llamagen.images.PngSheet;
 import org.npp4j.llamagen.images.TokenDataSetIterator;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
-import org.npp4j.llamagen.sampling.TokenSampler;
+import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.losses.PatchEvaluation;
@@ -35,6 +34,7 @@ import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
 import org.npp4j.schedule.StageScheduler;
+import org.npp4j.schedule.TorchAdam;
 import org.npp4j.schedule.TrainingCost;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -82,6 +82,7 @@ final class QuickstartTraining implements QuickstartRun {
                 data.test().count());
         BlockCodebook codebook = BlockCodebook.train(
                 data.train().images(), BlockCodebook.Settings.defaults().withSeed(settings.seed()));
+        codebook.save(settings.out().resolve("codebook.json"));
         int[][] trainTokens = codebook.encode(data.train().images());
         int[][] testTokens = codebook.encode(data.test().images());
         double reconstructionError = codebook.reconstructionError(data.test().images());
@@ -206,11 +207,9 @@ final class QuickstartTraining implements QuickstartRun {
                     .residualDropout(DROPOUT)
                     .feedForwardDropout(DROPOUT)
                     .weightDecay(WEIGHT_DECAY)
-                    .updater(Adam.builder()
-                            .learningRateSchedule(learningRate)
-                            .beta1(0.9)
+                    .updater(new TorchAdam.Builder()
+                            .learningRate(learningRate)
                             .beta2(0.95)
-                            .epsilon(1e-8)
                             .build())
                     .seed(settings.seed())
                     .init();
@@ -232,9 +231,10 @@ final class QuickstartTraining implements QuickstartRun {
             int[] classes = IntStream.range(0, spec.classes() * IMAGES_PER_CLASS)
                     .map(i -> i / IMAGES_PER_CLASS)
                     .toArray();
-            int[][] ids = new GptDecoder(network)
-                    .generate(classes, Guidance.of(GUIDANCE), TokenSampler.random(1, 0, 1, settings.seed()));
-            return tokenizer.decode(ids);
+            try (GptDecoder decoder = new GptDecoder(network)) {
+                return tokenizer.decode(decoder.generate(
+                        classes, Guidance.of(GUIDANCE), TokenSamplers.random(1, 0, 1, settings.seed())));
+            }
         }
     }
 

@@ -13,6 +13,8 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.factory.Nd4jBackend;
 import org.nd4j.linalg.factory.Nd4jBackend.NoAvailableBackendException;
 import org.npp4j.llamagen.files.AtomicFile;
@@ -116,10 +118,21 @@ class FailureTest {
         says(
                 new OutOfMemoryError("Physical memory usage is too high: physicalBytes (3G) > maxPhysicalBytes (2G)"),
                 "arrays",
-                "org.bytedeco.javacpp.maxphysicalbytes");
+                "physicalBytes (3G)",
+                "smaller batch or model",
+                "NPP_JAVA_OPTS=-Dnpp.memory=12g ./npp");
         says(
                 new RuntimeException(new OutOfMemoryError("Cannot allocate new FloatPointer(1000)")),
-                "org.bytedeco.javacpp.maxbytes");
+                "Out of memory for arrays (Cannot allocate new FloatPointer(1000))");
+        says(
+                new OutOfMemoryError("Failed to allocate [1000] bytes"),
+                "Failed to allocate [1000] bytes",
+                "-Dnpp.memory");
+        // more than any machine has
+        says(
+                assertThrows(RuntimeException.class, () -> Nd4j.create(DataType.FLOAT, 1L << 45)),
+                "Out of memory for arrays (Allocation failed: [",
+                "smaller batch or model");
         says(new OutOfMemoryError("unable to create native thread"), "ulimit -u");
     }
 

@@ -270,7 +270,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
     /**
      * An empty cache for {@link #decode}.
      *
-     * @param batch B
+     * @param batch B, the largest batch
      * @return a cache for the whole sequence at p = 1
      */
     public KeyValueCache newCache(long batch) {
@@ -295,36 +295,32 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray x = inputRows(false, workspaceMgr);
         cache.requireRoom(next.size(0), next.size(1));
         long rows = x.rows();
-        long width = layerConf().getNIn();
-        Forward f = new Forward();
-        f.attentionScale = scratch.create(rows);
-        f.attentionIn = scratch.create(rows, width);
-        kernel().rmsNorm(
-                        x,
-                        getParam(TransformerBlock.ATTENTION_GAIN),
-                        layerConf().getEpsilon(),
-                        f.attentionScale,
-                        f.attentionIn);
-        INDArray[] qkv = queriesKeysValues(f.attentionIn, scratch);
-        INDArray attentionOut = scratch.create(rows, width);
-        kernel().cachedAttention(
-                        attentionShape(),
-                        qkv[0],
-                        qkv[1],
-                        qkv[2],
-                        rotaryTable(fullLength()),
-                        cache,
-                        scratch,
-                        attentionOut);
-        f.h = scratch.create(rows, width);
-        Products.linear(attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
-        f.h.addi(x);
-        f.feedForwardScale = scratch.create(rows);
-        f.feedForwardIn = scratch.create(rows, width);
+        double epsilon = layerConf().getEpsilon();
+        INDArray scale = scratch.create(rows);
+        INDArray normed = scratch.create(x.shape());
+        kernel().rmsNorm(x, getParam(TransformerBlock.ATTENTION_GAIN), epsilon, scale, normed);
+        INDArray qkv = getParam(TransformerBlock.QKV_WEIGHT);
+        qkv = scratch.create(rows, qkv.columns()).assign(fewRows(normed, qkv, scratch));
+        INDArray mixed = scratch.create(x.shape());
+        kernel().cachedAttention(attentionShape(), qkv, rotaryTable(fullLength()), cache, scratch, mixed);
+        INDArray h = scratch.create(x.shape());
+        x.addi(fewRows(mixed, getParam(TransformerBlock.OUT_WEIGHT), scratch), h);
+
+        kernel().rmsNorm(h, getParam(TransformerBlock.FEED_FORWARD_GAIN), epsilon, scale, normed);
+        INDArray gate = fewRows(normed, getParam(TransformerBlock.GATE_WEIGHT), scratch);
+        INDArray up = fewRows(normed, getParam(TransformerBlock.UP_WEIGHT), scratch);
+        INDArray activated = scratch.create(gate.columns(), rows).transpose();
+        kernel().swiGlu(gate, up, activated);
         INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, next.shape(), 'c');
-        feedForward(f, scratch, out.reshape(rows, width));
-        out.reshape(rows, width).addi(f.h);
+        h.addi(fewRows(activated, getParam(TransformerBlock.DOWN_WEIGHT), scratch), out.reshape(x.shape()));
         return out;
+    }
+
+    /** [R, in] x [in, out] -> [R, out] in 'f' order. */
+    private static INDArray fewRows(INDArray x, INDArray weight, Allocator scratch) {
+        INDArray y = scratch.create(weight.columns(), x.rows()).transpose();
+        Products.linearOfFewRows(x, weight, y);
+        return y;
     }
 
     private int fullLength() {

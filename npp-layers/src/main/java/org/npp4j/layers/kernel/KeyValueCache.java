@@ -7,18 +7,24 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
-/** Rotated keys, and values, of the positions that one layer has already seen while a sequence is generated. */
-public final class KeyValueCache {
+/**
+ * Rotated keys, and values, of the positions that one layer has already seen while sequences are generated.
+ *
+ * <p>Made once for the largest batch of a run; {@link #clear(long)} makes it ready for the next batch, {@link #close} gives
+ * its memory back.
+ */
+public final class KeyValueCache implements AutoCloseable {
     private final INDArray keys;
     private final INDArray values;
+    private long batch;
     private INDArray seen;
     private int length;
 
     /**
-     * An empty cache; its arrays live outside workspaces, until the cache is collected.
+     * An empty cache; its arrays live outside workspaces, until it is closed or collected.
      *
      * @param dataType of keys and values
-     * @param batch B
+     * @param batch B, the largest batch that it serves, and that of its first sequence
      * @param keyValueHeads G
      * @param capacity the longest sequence
      * @param headWidth E
@@ -28,6 +34,7 @@ public final class KeyValueCache {
             keys = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
             values = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
         }
+        this.batch = batch;
     }
 
     /** {@return how many positions it holds} */
@@ -40,10 +47,53 @@ public final class KeyValueCache {
         return (int) keys.size(2);
     }
 
-    /** Forgets every position and what was hidden, so that the arrays serve the next sequence. */
+    /** {@return B of the sequences it holds} */
+    public long batch() {
+        return batch;
+    }
+
+    /** {@return the largest batch it can hold} */
+    public long largestBatch() {
+        return keys.size(0);
+    }
+
+    /** Forgets every position and what was hidden, so that the arrays serve the next sequences, of the same batch size. */
     public void clear() {
+        clear(batch);
+    }
+
+    /**
+     * Forgets every position and what was hidden, so that the arrays serve the next sequences.
+     *
+     * @param newBatch B of the next sequences
+     * @throws IllegalArgumentException if that is below 1 or more than the cache was made for
+     */
+    public void clear(long newBatch) {
+        requireBatch(newBatch, keys.size(0));
+        batch = newBatch;
         length = 0;
         seen = null;
+    }
+
+    /**
+     * Goes on with the first sequences of the batch alone.
+     *
+     * @param first how many
+     * @throws IllegalArgumentException if that is below 1 or more than the batch
+     */
+    public void keepFirst(long first) {
+        requireBatch(first, batch);
+        batch = first;
+        if (seen != null) {
+            hide(seen.get(NDArrayIndex.interval(0, first), NDArrayIndex.all()));
+        }
+    }
+
+    private static void requireBatch(long batch, long most) {
+        if (batch < 1 || batch > most) {
+            throw new IllegalArgumentException(
+                    "The key/value cache has room for 1 to " + most + " examples, got " + batch);
+        }
     }
 
     /**
@@ -59,10 +109,14 @@ public final class KeyValueCache {
             throw new IllegalStateException("The mask of the condition comes before its first position, but the cache"
                     + " holds " + length + " positions already. Call clear() first");
         }
-        if (mask != null && (mask.rank() != 2 || mask.size(0) != keys.size(0))) {
-            throw new IllegalArgumentException("The mask of the condition is [" + keys.size(0) + ", condition tokens],"
+        if (mask != null && (mask.rank() != 2 || mask.size(0) != batch)) {
+            throw new IllegalArgumentException("The mask of the condition is [" + batch + ", condition tokens],"
                     + " got " + Arrays.toString(mask.shape()));
         }
+        hide(mask);
+    }
+
+    private void hide(INDArray mask) {
         try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
             seen = mask == null ? null : mask.dup('c');
         }
@@ -76,15 +130,15 @@ public final class KeyValueCache {
     /**
      * Refuses positions that do not fit.
      *
-     * @param batch B
+     * @param examples B
      * @param positions S, how many follow
      * @throws IllegalArgumentException if the cache is for another batch size
      * @throws IllegalStateException if the cache is full
      */
-    public void requireRoom(long batch, long positions) {
-        if (batch != keys.size(0)) {
-            throw new IllegalArgumentException("The key/value cache is for " + keys.size(0) + " examples, got " + batch
-                    + ". Make a new cache for another batch size");
+    public void requireRoom(long examples, long positions) {
+        if (examples != batch) {
+            throw new IllegalArgumentException("The key/value cache is for " + batch + " examples, got " + examples
+                    + ". Call clear(batch) or make a new cache for another batch size");
         }
         if (length + positions > capacity()) {
             throw new IllegalStateException("The key/value cache holds " + capacity() + " positions, got "
@@ -117,7 +171,20 @@ public final class KeyValueCache {
         return slice(values, 0, length);
     }
 
-    private static INDArray slice(INDArray array, int from, int to) {
-        return array.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.interval(from, to), NDArrayIndex.all());
+    private INDArray slice(INDArray array, int from, int to) {
+        return array.get(
+                NDArrayIndex.interval(0, batch),
+                NDArrayIndex.all(),
+                NDArrayIndex.interval(from, to),
+                NDArrayIndex.all());
+    }
+
+    /** Gives the memory back now. The cache cannot be used afterwards; closing it again does nothing. */
+    @Override
+    public void close() {
+        if (!keys.wasClosed()) {
+            keys.close();
+            values.close();
+        }
     }
 }

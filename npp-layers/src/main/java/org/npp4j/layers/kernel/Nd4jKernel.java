@@ -10,9 +10,12 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
 import org.nd4j.linalg.api.ops.impl.reduce.floating.SquaredNorm;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
+import org.nd4j.linalg.api.ops.impl.transforms.pairwise.arithmetic.MulOp;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
+import org.nd4j.linalg.api.ops.impl.transforms.strict.Swish;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
 /** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
@@ -22,6 +25,9 @@ public final class Nd4jKernel implements TransformerKernel {
 
     /** Added to the scores of positions that must not be seen: large enough that their weight is exactly 0. */
     private static final double UNSEEN = -1e9;
+
+    /** Up to so many rows, as in one step of generation, MulOp starts several times faster than BroadcastMulOp. */
+    private static final int FEW_ROWS = 64;
 
     private static final double GELU_SCALE = Math.sqrt(2 / Math.PI);
     private static final double GELU_CUBIC = 0.044715;
@@ -47,8 +53,13 @@ public final class Nd4jKernel implements TransformerKernel {
     @Override
     public void rmsNorm(INDArray x, INDArray gain, double epsilon, INDArray scale, INDArray y) {
         rmsScale(x, epsilon, scale);
-        Nd4j.exec(new BroadcastMulOp(x, scale, y, 0));
-        Nd4j.exec(new BroadcastMulOp(y, gain, y, 1));
+        if (x.size(0) <= FEW_ROWS) {
+            Nd4j.exec(new MulOp(x, scale.reshape(scale.length(), 1), y));
+            Nd4j.exec(new MulOp(y, gain.reshape(1, gain.length()), y));
+        } else {
+            Nd4j.exec(new BroadcastMulOp(x, scale, y, 0));
+            Nd4j.exec(new BroadcastMulOp(y, gain, y, 1));
+        }
     }
 
     @Override
@@ -69,8 +80,8 @@ public final class Nd4jKernel implements TransformerKernel {
 
     @Override
     public void swiGlu(INDArray a, INDArray b, INDArray y) {
-        Nd4j.exec(new Sigmoid(a, y));
-        y.muli(a).muli(b);
+        Nd4j.exec(new Swish(a, y));
+        y.muli(b);
     }
 
     @Override
@@ -182,29 +193,37 @@ public final class Nd4jKernel implements TransformerKernel {
     @Override
     public void cachedAttention(
             AttentionShape shape,
-            INDArray q,
-            INDArray k,
-            INDArray v,
+            INDArray qkv,
             RotaryTable rotary,
             KeyValueCache cache,
             Allocator scratch,
             INDArray out) {
         long past = cache.length();
         long t = shape.positions();
-        rotate(q, shape, shape.heads(), rotary, past, false, scratch);
-        rotate(k, shape, shape.keyValueHeads(), rotary, past, false, scratch);
-        cache.append(headsView(k, shape, shape.keyValueHeads()), headsView(v, shape, shape.keyValueHeads()));
-        INDArray qh = toHeads(q.muli(scoreScale(shape)), shape, shape.heads(), scratch);
-        INDArray weights = scratch.create(shape.batch(), shape.heads(), t, past + t);
+        int h = shape.heads();
+        int g = shape.keyValueHeads();
+        rotate(qkv, shape, rotary.ofQueriesKeysValues(shape, past, scoreScale(shape)), rotary.quarterTurn(), scratch);
+        // [R, (H + 2 G) E] as [B, H + 2 G, T, E]
+        INDArray heads = headsView(qkv, shape, h + 2 * g);
+        cache.append(headRange(heads, h, h + g), headRange(heads, h + g, h + 2 * g));
+        INDArray qh = scratch.create(shape.batch(), h, t, shape.headWidth()).assign(headRange(heads, 0, h));
+        INDArray weights = scratch.create(shape.batch(), h, t, past + t);
         Nd4j.matmul(grouped(qh, shape), cache.keys(), grouped(weights, shape), false, true, false);
         if (t > 1) {
-            Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, past + t), weights, 2, 3));
+            Nd4j.exec(new BroadcastAddOp(weights, causalMask(qkv.dataType(), t, past + t), weights, 2, 3));
         }
         hide(weights, cache.seen());
         Nd4j.exec(new SoftMax(weights, weights, -1));
-        INDArray mixed = scratch.create(qh.shape());
+        // rows of one position are [B, H, 1, E] already
+        INDArray mixed = t == 1 ? out.reshape(qh.shape()) : scratch.create(qh.shape());
         Nd4j.matmul(grouped(weights, shape), cache.values(), grouped(mixed, shape), false, false, false);
-        toRows(mixed, out);
+        if (t > 1) {
+            toRows(mixed, out);
+        }
+    }
+
+    private static INDArray headRange(INDArray heads, int from, int to) {
+        return heads.get(NDArrayIndex.all(), NDArrayIndex.interval(from, to), NDArrayIndex.all(), NDArrayIndex.all());
     }
 
     /**
@@ -253,15 +272,22 @@ public final class Nd4jKernel implements TransformerKernel {
             boolean backwards,
             Allocator scratch) {
         long to = from + shape.positions();
-        long width = (long) heads * shape.headWidth();
+        INDArray[] turns = {rotary.cosines(heads, from, to), rotary.sines(heads, from, to)};
+        INDArray quarterTurn = rotary.quarterTurn();
+        rotate(x, shape, turns, backwards ? quarterTurn.transpose() : quarterTurn, scratch);
+    }
+
+    /** The same with given cosines and sines [T x heads x E]. */
+    private static void rotate(
+            INDArray x, AttentionShape shape, INDArray[] turns, INDArray quarterTurn, Allocator scratch) {
         INDArray turned = scratch.create(x.shape());
-        // [R, heads x E] as [B, T x heads x E]: the table repeats for every example
-        INDArray perExample = x.reshape(shape.batch(), shape.positions() * width);
-        Nd4j.exec(new BroadcastMulOp(perExample, rotary.sines(heads, from, to), turned.reshape(perExample.shape()), 1));
-        Nd4j.exec(new BroadcastMulOp(perExample, rotary.cosines(heads, from, to), perExample, 1));
+        // [R, heads x E] as [B, T x heads x E]: the turns repeat for every example
+        INDArray perExample = x.reshape(shape.batch(), x.length() / shape.batch());
+        Nd4j.exec(new BroadcastMulOp(perExample, turns[1], turned.reshape(perExample.shape()), 1));
+        Nd4j.exec(new BroadcastMulOp(perExample, turns[0], perExample, 1));
         // [R x heads, E] x [E, E], added
-        long[] pairs = {x.size(0) * heads, shape.headWidth()};
-        Nd4j.gemm(rotary.quarterTurn(), turned.reshape(pairs), x.reshape(pairs).transpose(), !backwards, true, 1, 1);
+        long[] pairs = {x.length() / shape.headWidth(), shape.headWidth()};
+        Nd4j.gemm(quarterTurn, turned.reshape(pairs), x.reshape(pairs).transpose(), true, true, 1, 1);
     }
 
     /** [R, heads x E] as a [B, heads, T, E] view. */

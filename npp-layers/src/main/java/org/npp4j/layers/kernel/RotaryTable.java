@@ -1,5 +1,6 @@
 package org.npp4j.layers.kernel;
 
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -95,6 +96,53 @@ public final class RotaryTable {
         return run(table(heads)[1], heads, from, to);
     }
 
+    /**
+     * Factors for a run of positions over whole rows of query, key and value, [H x E | G x E | G x E]: those of queries
+     * are multiplied by a scale, values are left as they are.
+     *
+     * @param shape the sizes; its positions are the run's
+     * @param from first position
+     * @param queryScale what queries are multiplied by
+     * @return cosines and sines, each [positions x (H + 2 G) E]
+     */
+    INDArray[] ofQueriesKeysValues(AttentionShape shape, long from, double queryScale) {
+        int queries = shape.heads() * headWidth;
+        int turning = queries + shape.keyValueHeads() * headWidth;
+        int width = turning + shape.keyValueHeads() * headWidth;
+        double[] cos = new double[(int) shape.positions() * width];
+        double[] sin = new double[cos.length];
+        double[] cosOfHead = new double[headWidth];
+        double[] sinOfHead = new double[headWidth];
+        for (int p = 0; p < shape.positions(); p++) {
+            ofPosition(Math.toIntExact(from) + p, cosOfHead, sinOfHead);
+            int row = p * width;
+            for (int i = 0; i < turning; i++) {
+                double scale = i < queries ? queryScale : 1;
+                cos[row + i] = scale * cosOfHead[i % headWidth];
+                sin[row + i] = scale * sinOfHead[i % headWidth];
+            }
+            Arrays.fill(cos, row + turning, row + width, 1);
+        }
+        return new INDArray[] {
+            Nd4j.createFromArray(cos).castTo(dataType),
+            Nd4j.createFromArray(sin).castTo(dataType)
+        };
+    }
+
+    /** Cosines and sines of one position, each [E]: 0 for condition tokens. */
+    private void ofPosition(int position, double[] cos, double[] sin) {
+        int token = position - conditionTokens;
+        int row = token / grid.getWidth();
+        int column = token % grid.getWidth();
+        int quarter = headWidth / 4;
+        for (int pair = 0; pair < headWidth / 2; pair++) {
+            double frequency = Math.pow(base, -2.0 * (pair % quarter) / (headWidth / 2.0));
+            double angle = (pair < quarter ? row : column) * frequency;
+            cos[2 * pair] = cos[2 * pair + 1] = token < 0 ? 0 : Math.cos(angle);
+            sin[2 * pair] = sin[2 * pair + 1] = token < 0 ? 0 : Math.sin(angle);
+        }
+    }
+
     private INDArray run(INDArray table, int heads, long from, long to) {
         long width = (long) heads * headWidth;
         return table.get(NDArrayIndex.interval(from * width, to * width));
@@ -107,18 +155,14 @@ public final class RotaryTable {
     private INDArray[] compute(int heads) {
         double[] cos = new double[positions() * heads * headWidth];
         double[] sin = new double[cos.length];
-        int quarter = headWidth / 4;
-        for (int token = 0; token < grid.tokens(); token++) {
-            int row = token / grid.getWidth();
-            int column = token % grid.getWidth();
-            for (int pair = 0; pair < headWidth / 2; pair++) {
-                double frequency = Math.pow(base, -2.0 * (pair % quarter) / (headWidth / 2.0));
-                double angle = (pair < quarter ? row : column) * frequency;
-                for (int head = 0; head < heads; head++) {
-                    int at = ((conditionTokens + token) * heads + head) * headWidth + 2 * pair;
-                    cos[at] = cos[at + 1] = Math.cos(angle);
-                    sin[at] = sin[at + 1] = Math.sin(angle);
-                }
+        double[] cosOfHead = new double[headWidth];
+        double[] sinOfHead = new double[headWidth];
+        for (int position = 0; position < positions(); position++) {
+            ofPosition(position, cosOfHead, sinOfHead);
+            for (int head = 0; head < heads; head++) {
+                int at = (position * heads + head) * headWidth;
+                System.arraycopy(cosOfHead, 0, cos, at, headWidth);
+                System.arraycopy(sinOfHead, 0, sin, at, headWidth);
             }
         }
         try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {

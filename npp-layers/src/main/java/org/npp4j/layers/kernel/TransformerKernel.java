@@ -127,19 +127,15 @@ public interface TransformerKernel {
      * Attention of new positions to themselves and to everything in a cache, which grows by them.
      *
      * @param shape the sizes; positions are the new ones
-     * @param q [R, H x E]; its content is lost
-     * @param k [R, G x E]; its content is lost
-     * @param v [R, G x E]
+     * @param qkv [R, (H + 2 G) E], 'c' order: query, key and value side by side; its content is lost
      * @param rotary positions, of the whole sequence
      * @param cache keys and values of the positions before
      * @param scratch for intermediate arrays
-     * @param out [R, H x E], written
+     * @param out [R, H x E], 'c' order, written
      */
     void cachedAttention(
             AttentionShape shape,
-            INDArray q,
-            INDArray k,
-            INDArray v,
+            INDArray qkv,
             RotaryTable rotary,
             KeyValueCache cache,
             Allocator scratch,

@@ -118,6 +118,59 @@ class TokenSamplerTest {
         }
     }
 
+    /** By sorting, over a vocabulary of published size. */
+    @ParameterizedTest
+    @CsvSource({"0, 1", "1, 1", "2000, 1", "0, 0.5", "0, 0.9", "0, 0.9999999", "700, 0.8", "16383, 0.97", "20000, 1"})
+    void filterOfALargeVocabularyIsThatOfASort(int topK, double topP) {
+        Random random = new Random(5);
+        float[] logits = new float[16384];
+        for (int i = 0; i < logits.length; i++) {
+            logits[i] = (float) (3 * random.nextGaussian());
+        }
+        Integer[] order = new Integer[logits.length];
+        Arrays.setAll(order, i -> i);
+        Arrays.sort(order, (a, b) -> Float.compare(logits[b], logits[a]));
+        int kept = topK == 0 ? logits.length : Math.min(topK, logits.length);
+        double all = 0;
+        for (int rank = 0; rank < kept; rank++) {
+            all += Math.exp(logits[order[rank]]);
+        }
+        double[] expected = new double[logits.length];
+        double before = 0;
+        for (int rank = 0; rank < kept && (topP == 1 || before <= topP * all); rank++) {
+            expected[order[rank]] = Math.exp(logits[order[rank]]);
+            before += expected[order[rank]];
+        }
+        for (int i = 0; i < expected.length; i++) {
+            expected[i] /= before;
+        }
+        assertArrayEquals(expected, TokenSampler.filteredProbabilities(logits, 1, topK, topP), 1e-12);
+    }
+
+    @Test
+    void samplersOfImagesAreRepeatableAndUnrelated() {
+        float[] logits = new float[50];
+        TokenSamplers samplers = TokenSamplers.random(1, 0, 1, 5);
+        int[] seventh = draws(samplers.ofImage(7), logits);
+        draws(samplers.ofImage(8), logits);
+        assertArrayEquals(seventh, draws(samplers.ofImage(7), logits));
+        assertArrayEquals(seventh, draws(samplers.from(3).ofImage(4), logits));
+        assertArrayEquals(seventh, draws(samplers.from(3).from(2).ofImage(2), logits));
+        // seeds and images side by side must not draw the same numbers, shifted or not
+        for (long seed = 4; seed <= 6; seed++) {
+            for (long image = 6; image <= 8; image++) {
+                int[] other = draws(TokenSamplers.random(1, 0, 1, seed).ofImage(image), logits);
+                int equal = 0;
+                for (int i = 0; i < other.length; i++) {
+                    equal += other[i] == seventh[i] ? 1 : 0;
+                }
+                assertTrue(seed == 5 && image == 7 ? equal == 40 : equal < 8, seed + ", " + image + ": " + equal);
+            }
+        }
+        assertFalse(ImageRandom.of(5, 7, "class").nextLong()
+                == ImageRandom.of(5, 7, "tokens").nextLong());
+    }
+
     @Test
     void filtersOneAfterTheOther() {
         // the two most likely tokens hold 0.8 and 0.2 of what top-k leaves: top-p sees those, not the shares of all
@@ -230,6 +283,9 @@ class TokenSamplerTest {
         String expected = "The logit of token 1 is NaN: the network has diverged";
         assertEquals(expected, message(() -> TokenSampler.greedy().sample(diverged)));
         assertEquals(expected, message(() -> TokenSampler.random(1, 0, 1, 0).sample(diverged)));
+        float[] never = {Float.NEGATIVE_INFINITY, Float.NEGATIVE_INFINITY};
+        assertEquals("Every logit is -Infinity: no token may be chosen", message(() -> TokenSampler.greedy()
+                .sample(never)));
         assertEquals("There are no logits to choose from", message(() -> TokenSampler.greedy()
                 .sample(new float[0])));
     }
