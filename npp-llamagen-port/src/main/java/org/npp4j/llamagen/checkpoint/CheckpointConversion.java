@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -177,7 +178,7 @@ public final class CheckpointConversion {
                     "the optimizer is left out: Deeplearning4j holds no state of more than " + MAX_STATE + " numbers");
             adam = Optional.empty();
         }
-        Map<String, Integer> leftOut = ConversionMemo.nothingLeftOut();
+        Map<String, Integer> leftOut = new LinkedHashMap<>();
         String memo = ConversionMemo.describe(checkpoint, adam, steps, leftOut);
         leftOut.forEach((name, count) ->
                 notes.add("left out, as a network has no place for it: " + name + " (" + count + " tensors)"));

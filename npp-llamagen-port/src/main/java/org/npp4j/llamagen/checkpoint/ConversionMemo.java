@@ -2,13 +2,13 @@ package org.npp4j.llamagen.checkpoint;
 
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.IdentityHashMap;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import org.nd4j.shade.jackson.databind.JsonNode;
@@ -211,13 +211,8 @@ final class ConversionMemo {
         }
 
         @Override
-        public void writeTo(java.io.OutputStream out) throws IOException {
+        public void writeTo(OutputStream out) throws IOException {
             out.write(bytes);
         }
-    }
-
-    /** {@return an empty list of what is left out} */
-    static Map<String, Integer> nothingLeftOut() {
-        return new LinkedHashMap<>();
     }
 }

@@ -380,19 +380,22 @@ public final class GptCheckpoint {
      * @return whether the file has the optimizer's state; without it only weights and steps were copied
      * @throws GptMismatchException if the tensors are not those of the network; nothing is copied then
      * @throws CheckpointException if the optimizer's state belongs to other parameters
+     * @throws IllegalArgumentException if the file has that state and the network trains with another optimizer
      * @throws IOException if the file cannot be read
      */
     public boolean resumeInto(ComputationGraph network) throws IOException {
         GptSpec spec = LlamaGen.specOf(network.getConfiguration());
         Optional<AdamState> adam = optimizer(spec);
+        NetworkLayout layout = NetworkLayout.of(network.getConfiguration());
+        if (adam.isPresent()) {
+            layout.requireAdam();
+        }
         loadInto(network);
         long steps = steps().orElse(adam.map(AdamState::step).orElse(0L));
         network.getConfiguration().setIterationCount(Math.toIntExact(steps));
         if (adam.isEmpty()) {
             return false;
         }
-        NetworkLayout layout = NetworkLayout.of(network.getConfiguration());
-        layout.requireAdam();
         INDArray state = network.getUpdater(true).getStateViewArray();
         INDArray flat = state.reshape(state.length());
         for (GptParameter parameter : GptParameters.of(spec)) {

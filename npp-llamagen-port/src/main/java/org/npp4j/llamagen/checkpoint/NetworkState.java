@@ -1,10 +1,10 @@
 package org.npp4j.llamagen.checkpoint;
 
 import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -250,11 +250,11 @@ record NetworkState(
 
         @Override
         public long[] shape() {
-            return Arrays.copyOf(values.shape(), values.shape().length);
+            return values.shape();
         }
 
         @Override
-        public void writeTo(java.io.OutputStream out) throws IOException {
+        public void writeTo(OutputStream out) throws IOException {
             NumberConverter.write(values, out, type, ByteOrder.LITTLE_ENDIAN);
         }
     }

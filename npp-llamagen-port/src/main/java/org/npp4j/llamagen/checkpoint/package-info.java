@@ -7,5 +7,10 @@
  *
  * <p>{@link org.npp4j.llamagen.checkpoint.PyTorchWriter} and {@link org.npp4j.llamagen.checkpoint.SafetensorsWriter}
  * write tensors, from memory or from another file.
+ *
+ * <p>{@link org.npp4j.llamagen.checkpoint.GptCheckpoint} is the GPT in such a file: {@link
+ * org.npp4j.llamagen.checkpoint.GptParameters} names its tensors, and weights, optimizer and steps go into a network and
+ * out of it. {@link org.npp4j.llamagen.checkpoint.NetworkZip} reads and writes Deeplearning4j's own files of any size, and
+ * {@link org.npp4j.llamagen.checkpoint.CheckpointConversion} turns each kind of file into each.
  */
 package org.npp4j.llamagen.checkpoint;
