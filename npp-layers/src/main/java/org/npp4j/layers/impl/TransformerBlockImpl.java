@@ -26,7 +26,7 @@ import org.npp4j.layers.kernel.RotaryTable;
  * Run-time half of {@link TransformerBlock}.
  *
  * <p>The training forward pass keeps its intermediate arrays in the workspace that lives until the end of the backward
- * pass, so that nothing is computed twice.
+ * pass, so that nothing is computed twice but the attention weights of long sequences.
  */
 public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlock> {
     private static final long serialVersionUID = 1L;

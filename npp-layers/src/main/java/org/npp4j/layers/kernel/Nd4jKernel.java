@@ -1,5 +1,8 @@
 package org.npp4j.layers.kernel;
 
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentMap;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -18,7 +21,12 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 
-/** {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against. */
+/**
+ * {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against.
+ *
+ * <p>The memory of attention grows linearly with batch and positions: weights exist for {@value #QUERY_BLOCK} queries at a
+ * time.
+ */
 public final class Nd4jKernel implements TransformerKernel {
     /** The only instance; it has no state but cached masks. */
     public static final Nd4jKernel INSTANCE = new Nd4jKernel();
@@ -32,11 +40,30 @@ public final class Nd4jKernel implements TransformerKernel {
     private static final double GELU_SCALE = Math.sqrt(2 / Math.PI);
     private static final double GELU_CUBIC = 0.044715;
 
+    /**
+     * Queries that are attended together. Of more, the weights are computed again in the backward pass, and no query of a
+     * block is multiplied with the keys behind the block: at 256 positions the one costs what the other saves.
+     */
+    private static final int QUERY_BLOCK = 128;
+
     private record MaskKey(DataType dataType, long queries, long keys) {}
 
     private final ConcurrentMap<MaskKey, INDArray> causalMasks = new ConcurrentHashMap<>();
 
-    private Nd4jKernel() {}
+    private final int queryBlock;
+
+    private Nd4jKernel() {
+        this(QUERY_BLOCK);
+    }
+
+    /**
+     * A kernel for tests.
+     *
+     * @param queryBlock queries that are attended together
+     */
+    Nd4jKernel(int queryBlock) {
+        this.queryBlock = queryBlock;
+    }
 
     @Override
     public void rmsScale(INDArray x, double epsilon, INDArray scale) {
@@ -129,23 +156,36 @@ public final class Nd4jKernel implements TransformerKernel {
             Allocator kept,
             Allocator scratch,
             INDArray out) {
-        long t = shape.positions();
         rotate(q, shape, shape.heads(), rotary, 0, false, scratch);
         rotate(k, shape, shape.keyValueHeads(), rotary, 0, false, scratch);
-        INDArray qh = toHeads(q.muli(scoreScale(shape)), shape, shape.heads(), kept);
+        q.muli(scoreScale(shape));
+        INDArray qh = kept.create(q.length());
         INDArray kh = toHeads(k, shape, shape.keyValueHeads(), kept);
         INDArray vh = toHeads(v, shape, shape.keyValueHeads(), kept);
-        // [B, H, T, E] x [B, G, T, E]^T -> [B, H, T, T]
-        INDArray weights = kept.create(shape.batch(), shape.heads(), t, t);
-        Nd4j.matmul(grouped(qh, shape), kh, grouped(weights, shape), false, true, false);
-        Nd4j.exec(new BroadcastAddOp(weights, causalMask(q.dataType(), t, t), weights, 2, 3));
+        List<QueryBlock> blocks = QueryBlock.of(shape, queryBlock);
+        INDArray weights = (blocks.size() == 1 ? kept : scratch).create(largestWeights(shape, blocks));
+        INDArray mixed = scratch.create(q.length());
+        for (QueryBlock block : blocks) {
+            INDArray queries = block.ofQueries(qh).assign(block.rows(q));
+            INDArray w = block.ofWeights(weights);
+            attentionWeights(shape, block, queries, kh, seen, w);
+            // [B, H, Q, S] x [B, G, S, E] -> [B, H, Q, E]
+            INDArray m = block.ofQueries(mixed);
+            Nd4j.matmul(grouped(w, shape), block.seenBy(vh), grouped(m, shape), false, false, false);
+            block.rows(out).assign(m);
+        }
+        return new INDArray[] {qh, kh, vh, out, seen, blocks.size() == 1 ? weights : null};
+    }
+
+    /** softmax(q k^T + mask) for the queries [B, H, Q, E] of a block, into [B, H, Q, S]. */
+    private void attentionWeights(
+            AttentionShape shape, QueryBlock block, INDArray queries, INDArray kh, INDArray seen, INDArray weights) {
+        // [B, H, Q, E] x [B, G, S, E]^T -> [B, H, Q, S]
+        Nd4j.matmul(grouped(queries, shape), block.seenBy(kh), grouped(weights, shape), false, true, false);
+        INDArray mask = causalMask(weights.dataType(), block.queries(), block.end());
+        Nd4j.exec(new BroadcastAddOp(weights, mask, weights, 2, 3));
         hide(weights, seen);
         Nd4j.exec(new SoftMax(weights, weights, -1));
-        // [B, H, T, T] x [B, G, T, E] -> [B, H, T, E]
-        INDArray mixed = scratch.create(shape.batch(), shape.heads(), t, shape.headWidth());
-        Nd4j.matmul(grouped(weights, shape), vh, grouped(mixed, shape), false, false, false);
-        toRows(mixed, out);
-        return new INDArray[] {qh, kh, vh, weights};
     }
 
     @Override
@@ -161,33 +201,145 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray qh = forward[0];
         INDArray kh = forward[1];
         INDArray vh = forward[2];
-        INDArray weights = forward[3];
-        INDArray dMixed = toHeads(dOut, shape, shape.heads(), scratch);
-
-        INDArray dvh = scratch.create(vh.shape());
-        Nd4j.matmul(grouped(weights, shape), grouped(dMixed, shape), dvh, true, false, false);
-        toRows(dvh, dv);
-
-        // through the softmax: dS = w * (dw - sum(w * dw))
-        INDArray dScores = scratch.create(weights.shape());
-        Nd4j.matmul(grouped(dMixed, shape), vh, grouped(dScores, shape), false, true, false);
-        INDArray product = scratch.create(weights.shape());
-        weights.muli(dScores, product);
-        long rows = shape.batch() * shape.heads() * shape.positions();
-        INDArray sums = product.reshape(rows, shape.positions()).sum(1);
-        INDArray flat = dScores.reshape(rows, shape.positions());
-        Nd4j.exec(new BroadcastSubOp(flat, sums, flat, 0));
-        dScores.muli(weights);
-
-        // The kept queries carry the scale of the scores, so dk needs none.
-        INDArray dqh = scratch.create(qh.shape());
-        Nd4j.matmul(grouped(dScores, shape), kh, grouped(dqh, shape), false, false, false);
+        INDArray out = forward[3];
+        INDArray seen = forward[4];
+        List<QueryBlock> blocks = QueryBlock.of(shape, queryBlock);
+        INDArray weights = forward[5] == null ? scratch.create(largestWeights(shape, blocks)) : forward[5];
+        INDArray dScores = scratch.create(weights.length());
+        INDArray dMixed = scratch.create(qh.length());
         INDArray dkh = scratch.create(kh.shape());
-        Nd4j.matmul(grouped(dScores, shape), grouped(qh, shape), dkh, true, false, false);
-        toRows(dqh.muli(scoreScale(shape)), dq);
+        INDArray dvh = scratch.create(vh.shape());
+        INDArray part = scratch.create(kh.length());
+        // sum over the keys of w * dw, [R x H]: equal to the sum over E of out * dOut
+        INDArray product = scratch.create(out.shape());
+        out.muli(dOut, product);
+        INDArray sums = product.reshape(out.length() / shape.headWidth(), shape.headWidth())
+                .sum(1)
+                .reshape(out.size(0), shape.heads());
+        INDArray sumsOfBlocks = scratch.create(sums.length());
+        // backwards: the last block sees every key and fills the gradients of keys and values, the others add to them
+        for (int i = blocks.size() - 1; i >= 0; i--) {
+            QueryBlock block = blocks.get(i);
+            INDArray queries = block.ofQueries(qh);
+            INDArray w = block.ofWeights(weights);
+            if (forward[5] == null) {
+                attentionWeights(shape, block, queries, kh, seen, w);
+            }
+            INDArray dm = block.ofQueries(dMixed).assign(block.rows(dOut));
+            // [B, H, Q, S]^T x [B, H, Q, E] -> [B, G, S, E]
+            addProduct(grouped(w, shape), grouped(dm, shape), block, part, dvh);
+            // through the softmax: dS = w * (dw - sum(w * dw))
+            INDArray ds = block.ofWeights(dScores);
+            Nd4j.matmul(grouped(dm, shape), block.seenBy(vh), grouped(ds, shape), false, true, false);
+            long rows = shape.batch() * shape.heads() * block.queries();
+            INDArray flat = ds.reshape(rows, block.end());
+            INDArray blockSums = block.ofSums(sumsOfBlocks).assign(block.sums(sums));
+            Nd4j.exec(new BroadcastSubOp(flat, blockSums.reshape(rows), flat, 0));
+            ds.muli(w);
+            // [B, H, Q, S]^T x [B, H, Q, E] -> [B, G, S, E]; the kept queries carry the scale, so dk needs none
+            addProduct(grouped(ds, shape), grouped(queries, shape), block, part, dkh);
+            // [B, H, Q, S] x [B, G, S, E] -> [B, H, Q, E]
+            Nd4j.matmul(grouped(ds, shape), block.seenBy(kh), grouped(dm, shape), false, false, false);
+            block.rows(dq).assign(dm);
+        }
+        dq.muli(scoreScale(shape));
         toRows(dkh, dk);
+        toRows(dvh, dv);
         rotate(dq, shape, shape.heads(), rotary, 0, true, scratch);
         rotate(dk, shape, shape.keyValueHeads(), rotary, 0, true, scratch);
+    }
+
+    /** The gradient of the keys or values that a block sees, a^T b, into result [B, G, T, E] or added to it. */
+    private static void addProduct(INDArray a, INDArray b, QueryBlock block, INDArray buffer, INDArray result) {
+        if (block.end() == result.size(2)) {
+            Nd4j.matmul(a, b, result, true, false, false);
+        } else {
+            INDArray seen = block.seenBy(result);
+            INDArray part = first(buffer, seen.shape());
+            Nd4j.matmul(a, b, part, true, false, false);
+            seen.addi(part);
+        }
+    }
+
+    private static long largestWeights(AttentionShape shape, List<QueryBlock> blocks) {
+        return blocks.stream()
+                .mapToLong(block -> shape.batch() * shape.heads() * block.queries() * block.end())
+                .max()
+                .orElseThrow();
+    }
+
+    /** The first numbers of a buffer as an array of this shape: a view. */
+    private static INDArray first(INDArray buffer, long... shape) {
+        long length = Arrays.stream(shape).reduce(1, (x, y) -> x * y);
+        return part(buffer, 0, length).reshape('c', shape);
+    }
+
+    private static INDArray part(INDArray buffer, long from, long length) {
+        INDArray flat = buffer.rank() == 1 ? buffer : buffer.reshape(buffer.length());
+        return from == 0 && length == flat.length() ? flat : flat.get(NDArrayIndex.interval(from, from + length));
+    }
+
+    /**
+     * Queries that are attended together, Q of them: the scores of all would take memory that grows with the square of T.
+     * They see S = end keys. Arrays over all queries hold the blocks one behind the other.
+     */
+    private record QueryBlock(AttentionShape shape, long start, long end) {
+        static List<QueryBlock> of(AttentionShape shape, int size) {
+            List<QueryBlock> blocks = new ArrayList<>();
+            for (long start = 0; start < shape.positions(); start += size) {
+                blocks.add(new QueryBlock(shape, start, Math.min(shape.positions(), start + size)));
+            }
+            return blocks;
+        }
+
+        long queries() {
+            return end - start;
+        }
+
+        /** Of numbers for each query and head: [B, H, Q, E]. */
+        INDArray ofQueries(INDArray all) {
+            long perPosition = shape.batch() * shape.heads() * shape.headWidth();
+            return part(all, start * perPosition, queries() * perPosition)
+                    .reshape('c', shape.batch(), shape.heads(), queries(), shape.headWidth());
+        }
+
+        /** Of one number for each query and head: [B, H, Q]. */
+        INDArray ofSums(INDArray all) {
+            long perPosition = shape.batch() * shape.heads();
+            return part(all, start * perPosition, queries() * perPosition)
+                    .reshape('c', shape.batch(), shape.heads(), queries());
+        }
+
+        /** Of a buffer that the blocks share: [B, H, Q, S]. */
+        INDArray ofWeights(INDArray buffer) {
+            return first(buffer, shape.batch(), shape.heads(), queries(), end);
+        }
+
+        /** Of [R, H x E], as [B, H, Q, E]. */
+        INDArray rows(INDArray rows) {
+            return between(rows.reshape(shape.batch(), shape.positions(), shape.heads(), shape.headWidth()), 1)
+                    .permute(0, 2, 1, 3);
+        }
+
+        /** Of [R, H], as [B, H, Q]. */
+        INDArray sums(INDArray rows) {
+            return between(rows.reshape(shape.batch(), shape.positions(), shape.heads()), 1)
+                    .permute(0, 2, 1);
+        }
+
+        private INDArray between(INDArray array, int axis) {
+            if (queries() == array.size(axis)) {
+                return array;
+            }
+            return array.get(NDArrayIndex.all(), NDArrayIndex.interval(start, end));
+        }
+
+        /** Keys or values [B, G, T, E] that the block sees: [B, G, S, E]. */
+        INDArray seenBy(INDArray keys) {
+            return end == keys.size(2)
+                    ? keys
+                    : keys.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.interval(0, end));
+        }
     }
 
     @Override

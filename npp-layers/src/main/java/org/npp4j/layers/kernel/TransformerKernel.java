@@ -87,7 +87,7 @@ public interface TransformerKernel {
      * @param rotary positions
      * @param kept for what the gradient needs
      * @param scratch for what it does not
-     * @param out [R, H x E], written
+     * @param out [R, H x E], written; must stay as it is until the gradient has been taken
      * @return what {@link #attentionGradient} needs
      */
     INDArray[] attention(
