@@ -11,8 +11,8 @@ import java.util.List;
  * <p>The message has a line for each, up to {@value #SHOWN} of a kind; the counts are always of all.
  */
 public final class GptMismatchException extends IOException {
-    /** How many tensors of a kind the message names. */
-    public static final int SHOWN = 40;
+    /** How many tensors of a kind the message names: all of any real model, not all of a hostile file. */
+    public static final int SHOWN = 1000;
 
     private static final long serialVersionUID = 1L;
 

@@ -239,7 +239,10 @@ class GptCheckpointTest {
                 .requireFits(GptSize.GPT_B.spec().build()));
         assertTrue(mismatch.getMessage().contains("24 layers of width 1024, as GPT-L"), mismatch.getMessage());
         assertTrue(mismatch.getMessage().contains("--model GPT-L"), mismatch.getMessage());
-        assertTrue(mismatch.getMessage().contains(".. and "), "long lists are cut, counts are not");
+        for (String name : mismatch.unexpected()) {
+            assertTrue(mismatch.getMessage().contains("unexpected: " + name), name);
+        }
+        assertFalse(mismatch.getMessage().contains(".. and "), "every tensor is named");
     }
 
     @Test
