@@ -48,8 +48,12 @@ import org.npp4j.llamagen.LlamaGen;
  */
 public final class GptDecoder implements AutoCloseable {
     private static final String WORKSPACE = "NPP_DECODER";
+    /** The room that attention to ever more positions needs; without it the workspace would be made anew at each step. */
+    private static final double GROWTH = 0.5;
+
     private static final WorkspaceConfiguration WORKSPACE_CONFIGURATION = WorkspaceConfiguration.builder()
-            .policyAllocation(AllocationPolicy.STRICT)
+            .policyAllocation(AllocationPolicy.OVERALLOCATE)
+            .overallocationLimit(GROWTH)
             .policyLearning(LearningPolicy.FIRST_LOOP)
             .policyReset(ResetPolicy.BLOCK_LEFT)
             .policySpill(SpillPolicy.REALLOCATE)
