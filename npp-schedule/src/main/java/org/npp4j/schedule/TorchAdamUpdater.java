@@ -3,10 +3,9 @@ package org.npp4j.schedule;
 import java.util.Map;
 import java.util.Objects;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.api.ops.impl.updaters.AdamUpdater;
-import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.learning.GradientUpdater;
+import org.npp4j.layers.kernel.Kernels;
 
 /** The run-time half of {@link TorchAdam}: turns gradients into updates in place. Networks make it themselves. */
 public final class TorchAdamUpdater implements GradientUpdater<TorchAdam> {
@@ -65,16 +64,15 @@ public final class TorchAdamUpdater implements GradientUpdater<TorchAdam> {
     @Override
     public void applyUpdater(INDArray gradient, int iteration, int epoch) {
         Objects.requireNonNull(m, "TorchAdam has no state yet: call setStateViewArray first");
-        double learningRate = config.getLearningRate(iteration, epoch);
-        double beta2 = config.getBeta2();
-        // ND4J's operation divides by sqrt(v) + epsilon and corrects both biases by a factor in front:
-        // a / (sqrt(v) / c + epsilon) = c a / (sqrt(v) + c epsilon) with c = sqrt(1 - beta2^t)
-        double epsilon = config.getEpsilon() * Math.sqrt(1 - Math.pow(beta2, iteration + 1.0));
-        Nd4j.exec(new AdamUpdater(
-                gradient.reshape(v.shape()), v, m, learningRate, config.getBeta1(), beta2, epsilon, iteration));
-        if (learningRate == 0) {
-            // the operation takes epsilon for a rate of 0
-            gradient.assign(0);
-        }
+        Kernels.of(v.dataType())
+                .adam(
+                        gradient.reshape(v.ordering(), v.shape()),
+                        m,
+                        v,
+                        iteration,
+                        config.getLearningRate(iteration, epoch),
+                        config.getBeta1(),
+                        config.getBeta2(),
+                        config.getEpsilon());
     }
 }

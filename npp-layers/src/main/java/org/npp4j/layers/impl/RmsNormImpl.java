@@ -43,7 +43,7 @@ public final class RmsNormImpl extends SequenceLayerImpl<RmsNorm> {
         kernel().rmsScale(x, layerConf().getEpsilon(), scale);
         INDArray dx = workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, dataType, input.shape(), 'c');
         INDArray dy = rows(epsilon, ArrayType.BP_WORKING_MEM, workspaceMgr);
-        kernel().rmsNormGradient(dy, x, gain, scale, gradientViews.get(RmsNorm.GAIN), dx.reshape(x.shape()));
+        kernel().rmsNormGradient(dy, x, gain, scale, null, gradientViews.get(RmsNorm.GAIN), dx.reshape(x.shape()));
         return new Pair<>(gradients(), backpropDropOutIfPresent(dx));
     }
 }

@@ -12,7 +12,7 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.api.shape.Shape;
 import org.npp4j.layers.kernel.Allocator;
-import org.npp4j.layers.kernel.Nd4jKernel;
+import org.npp4j.layers.kernel.Kernels;
 import org.npp4j.layers.kernel.TransformerKernel;
 
 /** What the run-time halves share: where their arrays live, and the gradient views as Deeplearning4j wants them. */
@@ -24,7 +24,7 @@ abstract class SequenceLayerImpl<C extends FeedForwardLayer> extends BaseLayer<C
     }
 
     final TransformerKernel kernel() {
-        return Nd4jKernel.INSTANCE;
+        return Kernels.of(dataType);
     }
 
     /** Arrays that live until the end of the backward pass when training, else only while this layer runs. */

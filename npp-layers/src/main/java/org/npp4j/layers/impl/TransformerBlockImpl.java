@@ -10,9 +10,6 @@ import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.common.primitives.Pair;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
-import org.nd4j.linalg.api.ops.random.impl.BernoulliDistribution;
-import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
@@ -21,6 +18,7 @@ import org.npp4j.layers.kernel.AttentionShape;
 import org.npp4j.layers.kernel.KeyValueCache;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.layers.kernel.RotaryTable;
+import org.npp4j.layers.kernel.TransformerKernel.BranchGradient;
 
 /**
  * Run-time half of {@link TransformerBlock}.
@@ -54,33 +52,14 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         private INDArray attentionIn;
         private INDArray[] attention;
         private INDArray attentionOut;
-        private BranchDropout attentionDropout;
+        private BranchGradient attentionBranch;
         private INDArray h;
         private INDArray feedForwardScale;
         private INDArray feedForwardIn;
         private INDArray gate;
         private INDArray up;
         private INDArray activated;
-        private BranchDropout feedForwardDropout;
-    }
-
-    /** The factors that a branch was multiplied by; null where nothing was dropped. */
-    private record BranchDropout(INDArray units, INDArray paths) {
-        /** Multiplies a branch, or its gradient, [R, D]. */
-        INDArray apply(INDArray branch) {
-            if (units != null) {
-                branch.muli(units);
-            }
-            if (paths != null) {
-                INDArray perExample = branch.reshape(paths.length(), branch.length() / paths.length());
-                Nd4j.exec(new BroadcastMulOp(perExample, paths, perExample, 0));
-            }
-            return branch;
-        }
-
-        boolean isEmpty() {
-            return units == null && paths == null;
-        }
+        private BranchGradient feedForwardBranch;
     }
 
     @Override
@@ -122,14 +101,12 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
                         shape, qkv[0], qkv[1], qkv[2], seenCondition(), rotary, kept, scratch, f.attentionOut);
         f.h = kept.create(rows, width);
         Products.linear(f.attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
-        f.attentionDropout = drop(training, block.getResidualDropout(), rows, width, kept);
-        f.attentionDropout.apply(f.h).addi(x);
+        f.attentionBranch = addBranch(training, f.h, x, block.getResidualDropout(), kept, f.h);
 
         f.feedForwardScale = kept.create(rows);
         f.feedForwardIn = kept.create(rows, width);
         feedForward(f, kept, out);
-        f.feedForwardDropout = drop(training, block.getFeedForwardDropout(), rows, width, kept);
-        f.feedForwardDropout.apply(out).addi(f.h);
+        f.feedForwardBranch = addBranch(training, out, f.h, block.getFeedForwardDropout(), kept, out);
         return f;
     }
 
@@ -192,7 +169,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray dOut = rows(epsilon, ArrayType.BP_WORKING_MEM, workspaceMgr);
 
         // feed-forward branch
-        INDArray dBranch = branchGradient(f.feedForwardDropout, dOut, scratch);
+        INDArray dBranch = f.feedForwardBranch.of(dOut, scratch);
         weightGradient(f.activated, dBranch, TransformerBlock.DOWN_WEIGHT);
         INDArray dActivated = scratch.create(rows, hidden);
         Products.linearInputGradient(dBranch, getParam(TransformerBlock.DOWN_WEIGHT), dActivated, 0);
@@ -204,11 +181,10 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray dh = scratch.create(rows, width);
         Products.linearInputGradient(dGate, getParam(TransformerBlock.GATE_WEIGHT), dh, 0);
         Products.linearInputGradient(dUp, getParam(TransformerBlock.UP_WEIGHT), dh, 1);
-        normGradient(dh, f.h, f.feedForwardScale, TransformerBlock.FEED_FORWARD_GAIN, dh);
-        dh.addi(dOut);
+        normGradient(dh, f.h, f.feedForwardScale, TransformerBlock.FEED_FORWARD_GAIN, dOut, dh);
 
         // attention branch
-        dBranch = branchGradient(f.attentionDropout, dh, scratch);
+        dBranch = f.attentionBranch.of(dh, scratch);
         weightGradient(f.attentionOut, dBranch, TransformerBlock.OUT_WEIGHT);
         INDArray dAttention = scratch.create(rows, width);
         Products.linearInputGradient(dBranch, getParam(TransformerBlock.OUT_WEIGHT), dAttention, 0);
@@ -233,8 +209,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
             Products.linearWeightGradient(f.attentionIn, dQkv[i], weightGradients[i]);
             Products.linearInputGradient(dQkv[i], weights[i], dxRows, i == 0 ? 0 : 1);
         }
-        normGradient(dxRows, f.x, f.attentionScale, TransformerBlock.ATTENTION_GAIN, dxRows);
-        dxRows.addi(dh);
+        normGradient(dxRows, f.x, f.attentionScale, TransformerBlock.ATTENTION_GAIN, dh, dxRows);
         return new Pair<>(gradients(), backpropDropOutIfPresent(dx));
     }
 
@@ -242,29 +217,15 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         Products.linearWeightGradient(x, dy, gradientViews.get(key));
     }
 
-    private void normGradient(INDArray dy, INDArray x, INDArray scale, String key, INDArray dx) {
-        kernel().rmsNormGradient(dy, x, getParam(key), scale, gradientViews.get(key), dx);
+    private void normGradient(INDArray dy, INDArray x, INDArray scale, String key, INDArray residual, INDArray dx) {
+        kernel().rmsNormGradient(dy, x, getParam(key), scale, residual, gradientViews.get(key), dx);
     }
 
-    /** The gradient behind a branch's dropout; the one before it is still needed for the residual. */
-    private static INDArray branchGradient(BranchDropout dropout, INDArray gradient, Allocator scratch) {
-        return dropout.isEmpty()
-                ? gradient
-                : dropout.apply(scratch.create(gradient.shape()).assign(gradient));
-    }
-
-    private BranchDropout drop(boolean training, double unitProbability, long rows, long width, Allocator kept) {
-        double pathProbability = layerConf().getPathDropout();
-        return new BranchDropout(
-                training && unitProbability > 0 ? keepFactors(unitProbability, kept.create(rows, width)) : null,
-                training && pathProbability > 0 ? keepFactors(pathProbability, kept.create(input.size(0))) : null);
-    }
-
-    /** 0 with the probability of dropping, else 1 / (1 - probability). */
-    private static INDArray keepFactors(double probability, INDArray result) {
-        double keep = 1 - probability;
-        Nd4j.getExecutioner().exec(new BernoulliDistribution(result, keep));
-        return result.divi(keep);
+    private BranchGradient addBranch(
+            boolean training, INDArray branch, INDArray x, double unitDropout, Allocator kept, INDArray y) {
+        double pathDropout = layerConf().getPathDropout();
+        return kernel().addBranch(
+                        branch, x, input.size(0), training ? unitDropout : 0, training ? pathDropout : 0, kept, y);
     }
 
     /**

@@ -8,6 +8,8 @@ import java.util.concurrent.ConcurrentMap;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.ops.CustomOp;
+import org.nd4j.linalg.api.ops.DynamicCustomOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
@@ -17,6 +19,8 @@ import org.nd4j.linalg.api.ops.impl.transforms.pairwise.arithmetic.MulOp;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Swish;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Tanh;
+import org.nd4j.linalg.api.ops.impl.updaters.AdamUpdater;
+import org.nd4j.linalg.api.ops.random.impl.BernoulliDistribution;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
@@ -90,7 +94,8 @@ public final class Nd4jKernel implements TransformerKernel {
     }
 
     @Override
-    public void rmsNormGradient(INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray dGain, INDArray dx) {
+    public void rmsNormGradient(
+            INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray residual, INDArray dGain, INDArray dx) {
         long width = x.size(1);
         INDArray normed = Nd4j.createUninitialized(x.dataType(), x.shape(), 'c');
         Nd4j.exec(new BroadcastMulOp(x, scale, normed, 0));
@@ -103,6 +108,46 @@ public final class Nd4jKernel implements TransformerKernel {
         Nd4j.exec(new BroadcastMulOp(normed, mean, normed, 0));
         dx.subi(normed);
         Nd4j.exec(new BroadcastMulOp(dx, scale, dx, 0));
+        if (residual != null) {
+            dx.addi(residual);
+        }
+    }
+
+    @Override
+    public BranchGradient addBranch(
+            INDArray branch,
+            INDArray x,
+            long batch,
+            double unitDropout,
+            double pathDropout,
+            Allocator kept,
+            INDArray y) {
+        INDArray units = unitDropout > 0 ? keepFactors(unitDropout, kept.create(branch.shape())) : null;
+        INDArray paths = pathDropout > 0 ? keepFactors(pathDropout, kept.create(batch)) : null;
+        drop(branch, units, paths);
+        branch.addi(x, y);
+        return units == null && paths == null
+                ? BranchGradient.SAME
+                : (dy, scratch) -> drop(scratch.create(dy.shape()).assign(dy), units, paths);
+    }
+
+    /** 0 with the probability of dropping, else 1 / (1 - probability). */
+    private static INDArray keepFactors(double probability, INDArray result) {
+        double keep = 1 - probability;
+        Nd4j.getExecutioner().exec(new BernoulliDistribution(result, keep));
+        return result.divi(keep);
+    }
+
+    /** Multiplies [R, D] by factors of its units and of its examples; null for none. */
+    private static INDArray drop(INDArray branch, INDArray units, INDArray paths) {
+        if (units != null) {
+            branch.muli(units);
+        }
+        if (paths != null) {
+            INDArray perExample = branch.reshape(paths.length(), branch.length() / paths.length());
+            Nd4j.exec(new BroadcastMulOp(perExample, paths, perExample, 0));
+        }
+        return branch;
     }
 
     @Override
@@ -480,5 +525,88 @@ public final class Nd4jKernel implements TransformerKernel {
                 return Nd4j.createFromArray(mask).castTo(dataType);
             }
         });
+    }
+
+    @Override
+    public void crossEntropy(
+            INDArray z,
+            int[] firstOfRow,
+            int[] idOfTarget,
+            double[] weightOfRow,
+            double[] weightOfTarget,
+            double[] nats) {
+        INDArray targets = places(firstOfRow, idOfTarget);
+        INDArray largest = onePlaceARow(z.argMax(1).toIntVector());
+        double[] targetLogit = targets == null ? new double[0] : gather(z, targets);
+        double[] largestLogit = gather(z, largest);
+        Nd4j.exec((CustomOp) new SoftMax(z, z, 1));
+        double[] largestProbability = gather(z, largest);
+        for (int row = 0; row + 1 < firstOfRow.length; row++) {
+            double logSumExp = largestLogit[row] - Math.log(largestProbability[row]);
+            for (int i = firstOfRow[row]; i < firstOfRow[row + 1]; i++) {
+                nats[i] = logSumExp - targetLogit[i];
+            }
+        }
+        if (weightOfRow != null) {
+            if (Arrays.stream(weightOfRow).anyMatch(weight -> weight != 1)) {
+                INDArray weights = Nd4j.createFromArray(weightOfRow).castTo(z.dataType());
+                z.muliColumnVector(weights.reshape(weights.length(), 1));
+            }
+            if (targets != null) {
+                Nd4j.exec(DynamicCustomOp.builder("scatter_nd_sub")
+                        .addInputs(
+                                z, targets, Nd4j.createFromArray(weightOfTarget).castTo(z.dataType()))
+                        .addOutputs(z)
+                        .callInplace(true)
+                        .build());
+            }
+        }
+    }
+
+    /** (row, id) for each target, [targets, 2], or null if there are none. */
+    private static INDArray places(int[] firstOfRow, int[] idOfTarget) {
+        int[] places = new int[2 * idOfTarget.length];
+        for (int row = 0; row + 1 < firstOfRow.length; row++) {
+            for (int i = firstOfRow[row]; i < firstOfRow[row + 1]; i++) {
+                places[2 * i] = row;
+                places[2 * i + 1] = idOfTarget[i];
+            }
+        }
+        return places.length == 0 ? null : Nd4j.createFromArray(places).reshape('c', idOfTarget.length, 2);
+    }
+
+    /** (0, column[0]), (1, column[1]), .., [rows, 2]. */
+    private static INDArray onePlaceARow(int[] column) {
+        int[] places = new int[2 * column.length];
+        for (int row = 0; row < column.length; row++) {
+            places[2 * row] = row;
+            places[2 * row + 1] = column[row];
+        }
+        return Nd4j.createFromArray(places).reshape('c', column.length, 2);
+    }
+
+    private static double[] gather(INDArray z, INDArray places) {
+        return Nd4j.exec(
+                DynamicCustomOp.builder("gather_nd").addInputs(z, places).build())[0].toDoubleVector();
+    }
+
+    @Override
+    public void adam(
+            INDArray gradient,
+            INDArray m,
+            INDArray v,
+            int step,
+            double rate,
+            double beta1,
+            double beta2,
+            double epsilon) {
+        // ND4J's operation divides by sqrt(v) + epsilon and corrects both biases by a factor in front:
+        // a / (sqrt(v) / c + epsilon) = c a / (sqrt(v) + c epsilon) with c = sqrt(1 - beta2^t)
+        double scaledEpsilon = epsilon * Math.sqrt(1 - Math.pow(beta2, step + 1.0));
+        Nd4j.exec(new AdamUpdater(gradient, v, m, rate, beta1, beta2, scaledEpsilon, step));
+        if (rate == 0) {
+            // the operation takes epsilon for a rate of 0
+            gradient.assign(0);
+        }
     }
 }

@@ -2,7 +2,10 @@ package org.npp4j.layers.kernel;
 
 import org.nd4j.linalg.api.ndarray.INDArray;
 
-/** The operations of a transformer block that are more than one matrix product. Arrays named d.. are gradients. */
+/**
+ * The operations of a transformer and its training that are more than one matrix product. Arrays named d.. are gradients.
+ * {@link Kernels} chooses an implementation.
+ */
 public interface TransformerKernel {
 
     /**
@@ -26,16 +29,57 @@ public interface TransformerKernel {
     void rmsNorm(INDArray x, INDArray gain, double epsilon, INDArray scale, INDArray y);
 
     /**
-     * The gradients of {@link #rmsNorm}.
+     * The gradients of {@link #rmsNorm}, and what reaches x past the norm added to that of x.
      *
      * @param dy [R, D]
      * @param x [R, D], the forward input
      * @param gain [D]
      * @param scale [R], of the forward pass
+     * @param residual [R, D], added to dx; null for none
      * @param dGain [D], written
      * @param dx [R, D], written; may be dy itself
      */
-    void rmsNormGradient(INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray dGain, INDArray dx);
+    void rmsNormGradient(
+            INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray residual, INDArray dGain, INDArray dx);
+
+    /**
+     * y = x + drop(branch). Each unit of the branch is 0 with the probability of unit dropout, the whole branch of an
+     * example with that of path dropout; what stays is divided by the probability of staying. Random numbers are drawn
+     * from ND4J's generator.
+     *
+     * @param branch [R, D]; its content may be lost
+     * @param x [R, D]
+     * @param batch B, a divisor of R: rows of an example follow each other
+     * @param unitDropout from 0 to below 1
+     * @param pathDropout from 0 to below 1
+     * @param kept for what the gradient needs
+     * @param y [R, D], written; may be the branch itself
+     * @return how the gradient of y becomes that of the branch
+     */
+    BranchGradient addBranch(
+            INDArray branch,
+            INDArray x,
+            long batch,
+            double unitDropout,
+            double pathDropout,
+            Allocator kept,
+            INDArray y);
+
+    /** How the gradient of {@link #addBranch}'s sum becomes that of its branch. */
+    @FunctionalInterface
+    interface BranchGradient {
+        /** Nothing was dropped. */
+        BranchGradient SAME = (dy, scratch) -> dy;
+
+        /**
+         * The gradient of the branch.
+         *
+         * @param dy [R, D]; stays as it is
+         * @param scratch for the result
+         * @return [R, D]: dy itself where nothing was dropped
+         */
+        INDArray of(INDArray dy, Allocator scratch);
+    }
 
     /**
      * y = silu(a) * b, silu(a) = a / (1 + exp(-a)).
@@ -140,4 +184,46 @@ public interface TransformerKernel {
             KeyValueCache cache,
             Allocator scratch,
             INDArray out);
+
+    /**
+     * The losses of some tokens of each row, and the gradient: logsumexp(z_r) - z_rv for each target v of row r, and dz_r =
+     * w_r softmax(z_r), less u at each target.
+     *
+     * @param z [R, V]; overwritten with dz if there are weights, otherwise its content may be lost
+     * @param firstOfRow [R + 1], the first target of each row, and behind the last
+     * @param idOfTarget [targets], columns of z, different from each other within a row
+     * @param weightOfRow w [R], or null for the losses alone
+     * @param weightOfTarget u [targets], or null
+     * @param nats [targets], written
+     */
+    void crossEntropy(
+            INDArray z,
+            int[] firstOfRow,
+            int[] idOfTarget,
+            double[] weightOfRow,
+            double[] weightOfTarget,
+            double[] nats);
+
+    /**
+     * A step of Adam: m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2, and in place of g what is to be subtracted from the
+     * parameters, rate / (1 - b1^t) m / (sqrt(v) / sqrt(1 - b2^t) + epsilon).
+     *
+     * @param gradient g, any shape, contiguous; overwritten
+     * @param m its shape and order, updated
+     * @param v its shape and order, updated
+     * @param step t - 1, steps before this one
+     * @param rate the learning rate
+     * @param beta1 b1
+     * @param beta2 b2
+     * @param epsilon epsilon
+     */
+    void adam(
+            INDArray gradient,
+            INDArray m,
+            INDArray v,
+            int step,
+            double rate,
+            double beta1,
+            double beta2,
+            double epsilon);
 }

@@ -2,12 +2,12 @@ package org.npp4j.losses.impl;
 
 import java.util.Arrays;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.api.ops.CustomOp;
 import org.nd4j.linalg.api.ops.DynamicCustomOp;
-import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.layers.TokenGrid;
+import org.npp4j.layers.kernel.Kernels;
+import org.npp4j.layers.kernel.TransformerKernel;
 
 /**
  * What every row of the logits is scored against, and the arithmetic of the patch cross-entropy: its only home.
@@ -174,7 +174,17 @@ public final class PatchTargets {
     public PatchLosses losses(INDArray logits) {
         requireRows(logits);
         double[] nats = new double[idOfTarget.length];
-        forEachBlock(logits, (block, from) -> softmax(block, from, nats));
+        forEachBlock(logits, (block, from) -> {
+            int to = from + (int) block.size(0);
+            int first = firstOfRow[from];
+            int[] firstInBlock = Arrays.stream(firstOfRow, from, to + 1)
+                    .map(target -> target - first)
+                    .toArray();
+            int[] ids = Arrays.copyOfRange(idOfTarget, first, firstOfRow[to]);
+            double[] ofBlock = new double[ids.length];
+            kernel(block).crossEntropy(block, firstInBlock, ids, null, null, ofBlock);
+            System.arraycopy(ofBlock, 0, nats, first, ofBlock.length);
+        });
         return new PatchLosses(this, nats);
     }
 
@@ -189,9 +199,13 @@ public final class PatchTargets {
         requireRows(logits);
         double[] nats = new double[idOfTarget.length];
         if (counted > 0) {
-            softmax(logits, 0, nats);
+            kernel(logits).crossEntropy(logits, firstOfRow, idOfTarget, null, null, nats);
         }
         return new PatchLosses(this, nats);
+    }
+
+    private static TransformerKernel kernel(INDArray logits) {
+        return Kernels.of(logits.dataType());
     }
 
     /**
@@ -253,21 +267,11 @@ public final class PatchTargets {
             logits.assign(0);
             return new PatchLosses(this, nats);
         }
-        INDArray targets = softmax(logits, 0, nats);
-        if (!even) {
-            double[] share = new double[rows()];
-            Arrays.setAll(share, row -> (double) countedOfRow[row] / tokensPerPatch);
-            INDArray shares = Nd4j.createFromArray(share).castTo(logits.dataType());
-            logits.muliColumnVector(shares.reshape(rows(), 1));
-        }
-        double[] weight = new double[idOfTarget.length];
-        Arrays.setAll(weight, i -> (double) countOfTarget[i] / tokensPerPatch);
-        INDArray weights = Nd4j.createFromArray(weight).castTo(logits.dataType());
-        Nd4j.exec(DynamicCustomOp.builder("scatter_nd_sub")
-                .addInputs(logits, targets, weights)
-                .addOutputs(logits)
-                .callInplace(true)
-                .build());
+        double[] weightOfRow = new double[rows()];
+        Arrays.setAll(weightOfRow, row -> (double) countedOfRow[row] / tokensPerPatch);
+        double[] weightOfTarget = new double[idOfTarget.length];
+        Arrays.setAll(weightOfTarget, i -> (double) countOfTarget[i] / tokensPerPatch);
+        kernel(logits).crossEntropy(logits, firstOfRow, idOfTarget, weightOfRow, weightOfTarget, nats);
         return new PatchLosses(this, nats);
     }
 
@@ -308,37 +312,6 @@ public final class PatchTargets {
             block.assign(rows.get(NDArrayIndex.interval(from, to), NDArrayIndex.all()));
             visitor.visit(block, from);
         }
-    }
-
-    /**
-     * Turns rows of logits into their softmax and notes the loss of each target of these rows.
-     *
-     * @param z the logits of some rows [.., V], overwritten with their softmax
-     * @param from first of these rows
-     * @param nats receives logsumexp(z_r) - z_rv for each target
-     * @return the places of the targets in z, [targets, 2], or null if there are none
-     */
-    private INDArray softmax(INDArray z, int from, double[] nats) {
-        int to = from + (int) z.size(0);
-        INDArray targets = places(from, to);
-        if (targets == null) {
-            return null;
-        }
-        INDArray largest = onePlaceARow(z.argMax(1).toIntVector());
-
-        double[] targetLogit = gather(z, targets);
-        double[] largestLogit = gather(z, largest);
-        Nd4j.exec((CustomOp) new SoftMax(z, z, 1));
-        double[] largestProbability = gather(z, largest);
-
-        int target = 0;
-        for (int row = from; row < to; row++) {
-            double logSumExp = largestLogit[row - from] - Math.log(largestProbability[row - from]);
-            for (int i = firstOfRow[row]; i < firstOfRow[row + 1]; i++) {
-                nats[i] = logSumExp - targetLogit[target++];
-            }
-        }
-        return targets;
     }
 
     /** (row - from, id) for each target of the rows from .. to - 1, [targets, 2], or null if there are none. */

@@ -1,0 +1,37 @@
+package org.npp4j.layers.kernel.vector;
+
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import org.bytedeco.javacpp.FloatPointer;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.shape.Shape;
+
+/** ND4J's memory as Java reads and writes it. */
+final class Floats {
+    private Floats() {}
+
+    /**
+     * The numbers of an array, in the order of its memory.
+     *
+     * @param array of floats, contiguous
+     * @return a view of its memory; the array must stay reachable as long as it is used
+     * @throws IllegalArgumentException if the array is not of floats, has gaps, or holds more than 2^31 - 1 bytes
+     */
+    static FloatBuffer of(INDArray array) {
+        if (!plain(array)) {
+            throw new IllegalArgumentException("Expected contiguous floats below 2 GiB, got " + array.dataType() + " "
+                    + Arrays.toString(array.shape()) + " with strides " + Arrays.toString(array.stride()));
+        }
+        try (FloatPointer pointer = new FloatPointer(array.data().addressPointer())) {
+            return pointer.capacity(array.length()).asBuffer();
+        }
+    }
+
+    /** Whether {@link #of} takes it. */
+    static boolean plain(INDArray array) {
+        return array.dataType() == DataType.FLOAT
+                && array.length() <= Integer.MAX_VALUE / Float.BYTES
+                && Shape.hasDefaultStridesForShape(array);
+    }
+}

@@ -1,0 +1,124 @@
+package org.npp4j.layers.kernel.vector;
+
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.kernel.Allocator;
+import org.npp4j.layers.kernel.AttentionShape;
+import org.npp4j.layers.kernel.KeyValueCache;
+import org.npp4j.layers.kernel.Nd4jKernel;
+import org.npp4j.layers.kernel.RotaryTable;
+import org.npp4j.layers.kernel.TransformerKernel;
+
+/** {@link TransformerKernel} in fused passes over floats; what it cannot take it leaves to {@link Nd4jKernel}. */
+public final class VectorKernel implements TransformerKernel {
+    private final TransformerKernel general = Nd4jKernel.INSTANCE;
+
+    @Override
+    public void rmsScale(INDArray x, double epsilon, INDArray scale) {
+        general.rmsScale(x, epsilon, scale);
+    }
+
+    @Override
+    public void rmsNorm(INDArray x, INDArray gain, double epsilon, INDArray scale, INDArray y) {
+        general.rmsNorm(x, gain, epsilon, scale, y);
+    }
+
+    @Override
+    public void rmsNormGradient(
+            INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray residual, INDArray dGain, INDArray dx) {
+        general.rmsNormGradient(dy, x, gain, scale, residual, dGain, dx);
+    }
+
+    @Override
+    public BranchGradient addBranch(
+            INDArray branch,
+            INDArray x,
+            long batch,
+            double unitDropout,
+            double pathDropout,
+            Allocator kept,
+            INDArray y) {
+        return general.addBranch(branch, x, batch, unitDropout, pathDropout, kept, y);
+    }
+
+    @Override
+    public void swiGlu(INDArray a, INDArray b, INDArray y) {
+        general.swiGlu(a, b, y);
+    }
+
+    @Override
+    public void swiGluGradient(INDArray dy, INDArray a, INDArray b, INDArray da, INDArray db) {
+        general.swiGluGradient(dy, a, b, da, db);
+    }
+
+    @Override
+    public void gelu(INDArray x, INDArray y) {
+        general.gelu(x, y);
+    }
+
+    @Override
+    public void geluGradient(INDArray dy, INDArray x, INDArray dx) {
+        general.geluGradient(dy, x, dx);
+    }
+
+    @Override
+    public INDArray[] attention(
+            AttentionShape shape,
+            INDArray q,
+            INDArray k,
+            INDArray v,
+            INDArray seen,
+            RotaryTable rotary,
+            Allocator kept,
+            Allocator scratch,
+            INDArray out) {
+        return general.attention(shape, q, k, v, seen, rotary, kept, scratch, out);
+    }
+
+    @Override
+    public void attentionGradient(
+            AttentionShape shape,
+            INDArray[] forward,
+            RotaryTable rotary,
+            INDArray dOut,
+            Allocator scratch,
+            INDArray dq,
+            INDArray dk,
+            INDArray dv) {
+        general.attentionGradient(shape, forward, rotary, dOut, scratch, dq, dk, dv);
+    }
+
+    @Override
+    public void cachedAttention(
+            AttentionShape shape,
+            INDArray qkv,
+            RotaryTable rotary,
+            KeyValueCache cache,
+            Allocator scratch,
+            INDArray out) {
+        general.cachedAttention(shape, qkv, rotary, cache, scratch, out);
+    }
+
+    @Override
+    public void crossEntropy(
+            INDArray z,
+            int[] firstOfRow,
+            int[] idOfTarget,
+            double[] weightOfRow,
+            double[] weightOfTarget,
+            double[] nats) {
+        general.crossEntropy(z, firstOfRow, idOfTarget, weightOfRow, weightOfTarget, nats);
+    }
+
+    @Override
+    public void adam(
+            INDArray gradient,
+            INDArray m,
+            INDArray v,
+            int step,
+            double rate,
+            double beta1,
+            double beta2,
+            double epsilon) {
+        general.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+    }
+}
