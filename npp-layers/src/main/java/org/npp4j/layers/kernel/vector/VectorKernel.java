@@ -1,5 +1,6 @@
 package org.npp4j.layers.kernel.vector;
 
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.AttentionShape;
@@ -71,7 +72,10 @@ public final class VectorKernel implements TransformerKernel {
             Allocator kept,
             Allocator scratch,
             INDArray out) {
-        return general.attention(shape, q, k, v, seen, rotary, kept, scratch, out);
+        if (q.dataType() != DataType.FLOAT || !VectorAttention.takes(shape)) {
+            return general.attention(shape, q, k, v, seen, rotary, kept, scratch, out);
+        }
+        return VectorAttention.attention(shape, q, k, v, seen, rotary, kept, out);
     }
 
     @Override
@@ -84,7 +88,11 @@ public final class VectorKernel implements TransformerKernel {
             INDArray dq,
             INDArray dk,
             INDArray dv) {
-        general.attentionGradient(shape, forward, rotary, dOut, scratch, dq, dk, dv);
+        if (dOut.dataType() != DataType.FLOAT || !VectorAttention.takes(shape)) {
+            general.attentionGradient(shape, forward, rotary, dOut, scratch, dq, dk, dv);
+        } else {
+            VectorAttention.gradient(shape, forward, rotary, dOut, dq, dk, dv);
+        }
     }
 
     @Override

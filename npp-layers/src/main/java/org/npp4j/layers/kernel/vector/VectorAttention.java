@@ -1,0 +1,599 @@
+package org.npp4j.layers.kernel.vector;
+
+import java.lang.ref.Reference;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.stream.IntStream;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
+import jdk.incubator.vector.VectorSpecies;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.kernel.Allocator;
+import org.npp4j.layers.kernel.AttentionShape;
+import org.npp4j.layers.kernel.RotaryTable;
+import org.npp4j.layers.kernel.TransformerKernel;
+
+/**
+ * {@link TransformerKernel#attention} in one pass over tiles that stay in the caches of one core.
+ *
+ * <p>Weights exist for a few queries at a time. For the gradient are kept the turned queries (with the scale of the scores)
+ * and keys, the values, and for each query and head the logarithm of the sum of its exponentials, from which the weights are
+ * computed again. One thread takes a key/value head of one example with all the heads that share it, so that every sum has
+ * one order, whatever the number of threads.
+ *
+ * <p>Letters: W is the head width E rounded up to whole vectors; numbers behind E are 0.
+ *
+ * <p>Source: Dao et al., "FlashAttention" (arXiv 2205.14135), for what is kept.
+ */
+final class VectorAttention {
+    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
+    private static final int LANES = SPECIES.length();
+    private static final int ROWS = TileProducts.ROWS;
+    private static final int COLUMNS = TileProducts.COLUMNS;
+
+    /** Swaps the units of each pair. */
+    private static final VectorShuffle<Float> SWAP = VectorShuffle.fromOp(SPECIES, lane -> lane ^ 1);
+
+    private static final int THREADS = Runtime.getRuntime().availableProcessors();
+
+    /** Queries that are attended together in the forward pass, over all the keys that they see. */
+    private static final int FORWARD_QUERIES = 4 * ROWS;
+
+    /** Queries and keys of a tile of the gradient: keys are both rows and columns there. */
+    private static final int GRADIENT_QUERIES = 8 * ROWS;
+
+    private static final int GRADIENT_KEYS = Math.max(96, ROWS / 2 * COLUMNS);
+
+    private static final ThreadLocal<Scratch> SCRATCH = ThreadLocal.withInitial(Scratch::new);
+
+    private VectorAttention() {}
+
+    /** Arrays of one thread, as large as the largest attention so far. */
+    private static final class Scratch {
+        private final float[][] arrays = new float[12][0];
+
+        /** Unspecified content; each array of one pass has a place of its own. */
+        float[] array(int place, int length) {
+            if (arrays[place].length < length) {
+                arrays[place] = new float[length];
+            }
+            return arrays[place];
+        }
+    }
+
+    /** {@link AttentionShape} as ints, with W. */
+    private record Sizes(int b, int t, int h, int g, int e, int w, float scale) {
+        static Sizes of(AttentionShape shape) {
+            return new Sizes(
+                    (int) shape.batch(),
+                    (int) shape.positions(),
+                    shape.heads(),
+                    shape.keyValueHeads(),
+                    shape.headWidth(),
+                    TileProducts.roundUp(shape.headWidth(), LANES),
+                    (float) (1 / Math.sqrt(shape.headWidth())));
+        }
+
+        int headsPerGroup() {
+            return h / g;
+        }
+
+        /** Where a head's numbers of a position begin in [R, heads x E]. */
+        int row(int example, int position, int head, int heads) {
+            return ((example * t + position) * heads + head) * e;
+        }
+
+        /** Where a head begins in [B, heads, T]; times W in [B, heads, T, W]. */
+        int head(int example, int head, int heads) {
+            return (example * heads + head) * t;
+        }
+    }
+
+    /** Whether every array of the attention has room in a Java buffer. */
+    static boolean takes(AttentionShape shape) {
+        long width = TileProducts.roundUp(shape.headWidth(), LANES);
+        return shape.batch() * shape.positions() * shape.heads() * width <= Integer.MAX_VALUE / Float.BYTES;
+    }
+
+    /** As {@link TransformerKernel#attention}. */
+    static INDArray[] attention(
+            AttentionShape shape,
+            INDArray q,
+            INDArray k,
+            INDArray v,
+            INDArray seen,
+            RotaryTable rotary,
+            Allocator kept,
+            INDArray out) {
+        Sizes sizes = Sizes.of(shape);
+        INDArray qh = kept.create(sizes.b, sizes.h, sizes.t, sizes.w);
+        INDArray kh = kept.create(sizes.b, sizes.g, sizes.t, sizes.w);
+        INDArray vh = kept.create(sizes.b, sizes.g, sizes.t, sizes.w);
+        INDArray logSums = kept.create(sizes.b, sizes.h, sizes.t);
+        Forward forward = new Forward(
+                sizes,
+                Floats.of(q),
+                Floats.of(k),
+                Floats.of(v),
+                hidden(seen),
+                rotary.turns(sizes.w),
+                Floats.of(qh),
+                Floats.of(kh),
+                Floats.of(vh),
+                Floats.of(logSums),
+                Floats.of(out));
+        Workers.run(forward.parts(), forward::part);
+        for (INDArray array : new INDArray[] {q, k, v, out}) {
+            Reference.reachabilityFence(array);
+        }
+        return new INDArray[] {qh, kh, vh, out, seen, logSums};
+    }
+
+    /** As {@link TransformerKernel#attentionGradient}. */
+    static void gradient(
+            AttentionShape shape,
+            INDArray[] forward,
+            RotaryTable rotary,
+            INDArray dOut,
+            INDArray dq,
+            INDArray dk,
+            INDArray dv) {
+        Sizes sizes = Sizes.of(shape);
+        Gradient gradient = new Gradient(
+                sizes,
+                Floats.of(forward[0]),
+                Floats.of(forward[1]),
+                Floats.of(forward[2]),
+                Floats.of(forward[3]),
+                hidden(forward[4]),
+                Floats.of(forward[5]),
+                rotary.turns(sizes.w),
+                Floats.of(dOut),
+                Floats.of(dq),
+                Floats.of(dk),
+                Floats.of(dv));
+        Workers.run(sizes.b * sizes.g, gradient::part);
+        for (INDArray array : new INDArray[] {dOut, dq, dk, dv}) {
+            Reference.reachabilityFence(array);
+        }
+        Reference.reachabilityFence(forward);
+    }
+
+    /** For each example the positions that only they themselves see, or null. */
+    private static int[][] hidden(INDArray seen) {
+        if (seen == null) {
+            return null;
+        }
+        int[][] hidden = new int[(int) seen.size(0)][];
+        for (int b = 0; b < hidden.length; b++) {
+            int example = b;
+            hidden[b] = IntStream.range(0, (int) seen.size(1))
+                    .filter(c -> seen.getDouble(example, c) == 0)
+                    .toArray();
+        }
+        return hidden;
+    }
+
+    private record Forward(
+            Sizes s,
+            FloatBuffer q,
+            FloatBuffer k,
+            FloatBuffer v,
+            int[][] hidden,
+            RotaryTable.Turns turns,
+            FloatBuffer qh,
+            FloatBuffer kh,
+            FloatBuffer vh,
+            FloatBuffer logSums,
+            FloatBuffer out) {
+
+        int parts() {
+            return s.b * s.g * chunks();
+        }
+
+        /** Where there are few heads, their queries are divided; each part then turns the keys that it needs. */
+        private int chunks() {
+            int most = 1 + s.t / (4 * FORWARD_QUERIES);
+            int wanted = (2 * THREADS + s.b * s.g - 1) / (s.b * s.g);
+            return Math.min(most, wanted);
+        }
+
+        /** Chunks of about the same work: a query's grows with its position. */
+        private int chunkStart(int chunk) {
+            if (chunk == chunks()) {
+                return s.t;
+            }
+            int queries = (int) (s.t * Math.sqrt((double) chunk / chunks()));
+            return queries / FORWARD_QUERIES * FORWARD_QUERIES;
+        }
+
+        void part(int part) {
+            int chunk = chunks() - 1 - part / (s.b * s.g);
+            int b = part % (s.b * s.g) / s.g;
+            int g = part % s.g;
+            int from = chunkStart(chunk);
+            int to = chunkStart(chunk + 1);
+            boolean last = to == s.t;
+            Scratch scratch = SCRATCH.get();
+            float[] keys = scratch.array(0, to * s.w);
+            float[] values = scratch.array(1, to * s.w);
+            float[] keyPanels = scratch.array(2, TileProducts.roundUp(to, COLUMNS) * s.e);
+            load(s, k, b, 0, to, g, s.g, keys);
+            turn(keys, to * s.w, turns, 0, 1, 1);
+            load(s, v, b, 0, to, g, s.g, values);
+            if (last) {
+                int head = s.head(b, g, s.g) * s.w;
+                kh.put(head, keys, 0, s.t * s.w);
+                vh.put(head, values, 0, s.t * s.w);
+            }
+            panels(keys, to, s.w, s.e, keyPanels);
+            for (int h = g * s.headsPerGroup(); h < (g + 1) * s.headsPerGroup(); h++) {
+                for (int start = from; start < to; start += FORWARD_QUERIES) {
+                    block(scratch, b, h, start, Math.min(to, start + FORWARD_QUERIES), keyPanels, values);
+                }
+            }
+        }
+
+        /** Some queries of one head, over all keys that they see. */
+        private void block(Scratch scratch, int b, int h, int start, int end, float[] keyPanels, float[] values) {
+            int queries = end - start;
+            int rowsWidth = FORWARD_QUERIES * s.w;
+            float[] rows = scratch.array(3, rowsWidth);
+            int scoreRow = TileProducts.roundUp(end, COLUMNS) + LANES;
+            float[] scores = scratch.array(4, FORWARD_QUERIES * scoreRow);
+            float[] mixed = scratch.array(5, rowsWidth);
+            float[] logs = scratch.array(6, FORWARD_QUERIES);
+            load(s, q, b, start, queries, h, s.h, rows);
+            turn(rows, queries * s.w, turns, start * s.w, s.scale, 1);
+            qh.put((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
+            Arrays.fill(rows, queries * s.w, rowsWidth, 0);
+
+            for (int panel = 0; panel < end; panel += COLUMNS) {
+                // the first group with a query in this panel or behind it
+                int first = Math.max(0, panel - start) / ROWS * ROWS;
+                for (int r = first; r < queries; r += ROWS) {
+                    // [6, E] x [E, panel]
+                    TileProducts.tile(
+                            rows,
+                            r * s.w,
+                            s.w,
+                            1,
+                            keyPanels,
+                            panel * s.e,
+                            COLUMNS,
+                            scores,
+                            r * scoreRow + panel,
+                            scoreRow,
+                            s.e,
+                            false);
+                }
+            }
+            for (int r = 0; r < queries; r++) {
+                int limit = seenBy(start, r, end);
+                int at = r * scoreRow;
+                mask(scores, at, start + r, 0, TileProducts.roundUp(limit, COLUMNS), hidden == null ? null : hidden[b]);
+                int whole = TileProducts.roundUp(limit, LANES);
+                float largest = largest(scores, at, whole);
+                float sum = exponentials(scores, at, whole, largest);
+                logs[r] = (float) (largest + Math.log(sum));
+                scores[at + scoreRow - 1] = 1 / sum;
+            }
+            for (int r = 0; r < queries; r += ROWS) {
+                // [6, keys] x [keys, W]
+                TileProducts.rows(
+                        scores,
+                        r * scoreRow,
+                        scoreRow,
+                        1,
+                        values,
+                        0,
+                        s.w,
+                        mixed,
+                        r * s.w,
+                        s.w,
+                        s.w,
+                        seenBy(start, r, end),
+                        false);
+            }
+            for (int r = 0; r < queries; r++) {
+                scale(mixed, r * s.w, s.w, scores[r * scoreRow + scoreRow - 1]);
+                out.put(s.row(b, start + r, h, s.h), mixed, r * s.w, s.e);
+            }
+            logSums.put(s.head(b, h, s.h) + start, logs, 0, queries);
+        }
+    }
+
+    private record Gradient(
+            Sizes s,
+            FloatBuffer qh,
+            FloatBuffer kh,
+            FloatBuffer vh,
+            FloatBuffer out,
+            int[][] hidden,
+            FloatBuffer logSums,
+            RotaryTable.Turns turns,
+            FloatBuffer dOut,
+            FloatBuffer dq,
+            FloatBuffer dk,
+            FloatBuffer dv) {
+
+        /** All the heads that share one key/value head. */
+        void part(int part) {
+            int b = part / s.g;
+            int g = part % s.g;
+            Scratch scratch = SCRATCH.get();
+            int whole = TileProducts.roundUp(s.t, GRADIENT_KEYS);
+            float[] keys = scratch.array(0, whole * s.w);
+            float[] keyPanels = scratch.array(1, whole * s.e);
+            float[] valuePanels = scratch.array(2, whole * s.e);
+            float[] dKeys = scratch.array(3, whole * s.w);
+            float[] dValues = scratch.array(4, whole * s.w);
+            int head = s.head(b, g, s.g) * s.w;
+            vh.get(head, keys, 0, s.t * s.w);
+            panels(keys, s.t, s.w, s.e, valuePanels);
+            kh.get(head, keys, 0, s.t * s.w);
+            panels(keys, s.t, s.w, s.e, keyPanels);
+            Arrays.fill(dKeys, 0, whole * s.w, 0);
+            Arrays.fill(dValues, 0, whole * s.w, 0);
+            for (int h = g * s.headsPerGroup(); h < (g + 1) * s.headsPerGroup(); h++) {
+                for (int start = 0; start < s.t; start += GRADIENT_QUERIES) {
+                    block(scratch, b, h, start, Math.min(s.t, start + GRADIENT_QUERIES));
+                }
+            }
+            turn(dKeys, s.t * s.w, turns, 0, 1, -1);
+            store(s, dKeys, b, 0, s.t, g, s.g, dk);
+            store(s, dValues, b, 0, s.t, g, s.g, dv);
+        }
+
+        /** Some queries of one head: their gradient, and what they add to those of keys and values. */
+        private void block(Scratch scratch, int b, int h, int start, int end) {
+            int queries = end - start;
+            int rowsWidth = GRADIENT_QUERIES * s.w;
+            float[] rows = scratch.array(5, rowsWidth);
+            float[] dMixed = scratch.array(6, rowsWidth);
+            float[] dRows = scratch.array(7, rowsWidth);
+            float[] logs = scratch.array(8, GRADIENT_QUERIES);
+            float[] sums = scratch.array(9, GRADIENT_QUERIES);
+            // the sum over keys of w * dw is that over E of out * dOut
+            load(s, out, b, start, queries, h, s.h, rows);
+            load(s, dOut, b, start, queries, h, s.h, dMixed);
+            for (int r = 0; r < queries; r++) {
+                sums[r] = dot(rows, dMixed, r * s.w, s.w);
+            }
+            qh.get((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
+            Arrays.fill(rows, queries * s.w, rowsWidth, 0);
+            Arrays.fill(dMixed, queries * s.w, rowsWidth, 0);
+            logSums.get(s.head(b, h, s.h) + start, logs, 0, queries);
+            for (int firstKey = 0; firstKey < end; firstKey += GRADIENT_KEYS) {
+                tile(scratch, b, start, end, firstKey);
+            }
+            turn(dRows, queries * s.w, turns, start * s.w, s.scale, -1);
+            store(s, dRows, b, start, queries, h, s.h, dq);
+        }
+
+        /** The same over some of the keys that they see. */
+        private void tile(Scratch scratch, int b, int start, int end, int firstKey) {
+            float[] keys = scratch.arrays[0];
+            float[] keyPanels = scratch.arrays[1];
+            float[] valuePanels = scratch.arrays[2];
+            float[] dKeys = scratch.arrays[3];
+            float[] dValues = scratch.arrays[4];
+            float[] rows = scratch.arrays[5];
+            float[] dMixed = scratch.arrays[6];
+            float[] dRows = scratch.arrays[7];
+            float[] logs = scratch.arrays[8];
+            float[] sums = scratch.arrays[9];
+            float[] weights = scratch.array(10, GRADIENT_QUERIES * GRADIENT_KEYS);
+            float[] dScores = scratch.array(11, GRADIENT_QUERIES * GRADIENT_KEYS);
+            int queries = end - start;
+            int keyEnd = Math.min(end, firstKey + GRADIENT_KEYS);
+            for (int panel = firstKey; panel < keyEnd; panel += COLUMNS) {
+                int first = Math.max(0, panel - start) / ROWS * ROWS;
+                for (int r = first; r < queries; r += ROWS) {
+                    int at = r * GRADIENT_KEYS + panel - firstKey;
+                    // [6, E] x [E, panel]: scores
+                    TileProducts.tile(
+                            rows,
+                            r * s.w,
+                            s.w,
+                            1,
+                            keyPanels,
+                            panel * s.e,
+                            COLUMNS,
+                            weights,
+                            at,
+                            GRADIENT_KEYS,
+                            s.e,
+                            false);
+                    // [6, E] x [E, panel]: the gradient of the weights
+                    TileProducts.tile(
+                            dMixed,
+                            r * s.w,
+                            s.w,
+                            1,
+                            valuePanels,
+                            panel * s.e,
+                            COLUMNS,
+                            dScores,
+                            at,
+                            GRADIENT_KEYS,
+                            s.e,
+                            false);
+                }
+            }
+            for (int r = Math.max(0, firstKey - start) / ROWS * ROWS; r < queries; r++) {
+                int limit = TileProducts.roundUp(Math.min(keyEnd, seenBy(start, r, end)) - firstKey, COLUMNS);
+                int at = r * GRADIENT_KEYS;
+                mask(weights, at, start + r, firstKey, limit, hidden == null ? null : hidden[b]);
+                weightsAndGradient(weights, dScores, at, limit, logs[r], sums[r]);
+            }
+            for (int key = firstKey; key < keyEnd; key += ROWS) {
+                int first = Math.max(0, key - start);
+                int at = first * GRADIENT_KEYS + key - firstKey;
+                // [queries, 6]^T x [queries, W]
+                TileProducts.rows(
+                        weights,
+                        at,
+                        1,
+                        GRADIENT_KEYS,
+                        dMixed,
+                        first * s.w,
+                        s.w,
+                        dValues,
+                        key * s.w,
+                        s.w,
+                        s.w,
+                        queries - first,
+                        true);
+                // [queries, 6]^T x [queries, W]; the kept queries carry the scale
+                TileProducts.rows(
+                        dScores,
+                        at,
+                        1,
+                        GRADIENT_KEYS,
+                        rows,
+                        first * s.w,
+                        s.w,
+                        dKeys,
+                        key * s.w,
+                        s.w,
+                        s.w,
+                        queries - first,
+                        true);
+            }
+            for (int r = Math.max(0, firstKey - start) / ROWS * ROWS; r < queries; r += ROWS) {
+                // [6, keys] x [keys, W]
+                TileProducts.rows(
+                        dScores,
+                        r * GRADIENT_KEYS,
+                        GRADIENT_KEYS,
+                        1,
+                        keys,
+                        firstKey * s.w,
+                        s.w,
+                        dRows,
+                        r * s.w,
+                        s.w,
+                        s.w,
+                        Math.min(keyEnd, seenBy(start, r, end)) - firstKey,
+                        firstKey > 0);
+            }
+        }
+    }
+
+    /** How many keys the rows that are computed together with row r of a block of queries see. */
+    private static int seenBy(int start, int r, int end) {
+        return Math.min(end, start + r / ROWS * ROWS + ROWS);
+    }
+
+    /** Rows of [R, heads x E] for one head into [rows, W]. */
+    private static void load(
+            Sizes s, FloatBuffer from, int example, int start, int rows, int head, int heads, float[] to) {
+        for (int r = 0; r < rows; r++) {
+            from.get(s.row(example, start + r, head, heads), to, r * s.w, s.e);
+            for (int i = s.e; i < s.w; i++) {
+                to[r * s.w + i] = 0;
+            }
+        }
+    }
+
+    /** The way back. */
+    private static void store(
+            Sizes s, float[] from, int example, int start, int rows, int head, int heads, FloatBuffer to) {
+        for (int r = 0; r < rows; r++) {
+            to.put(s.row(example, start + r, head, heads), from, r * s.w, s.e);
+        }
+    }
+
+    /** x = scale (x * cos + direction swapped(x) * sin), of rows one behind the other. */
+    private static void turn(
+            float[] x, int length, RotaryTable.Turns turns, int tableFrom, float scale, float direction) {
+        float[] cos = turns.cosines();
+        float[] sin = turns.sines();
+        for (int i = 0; i < length; i += LANES) {
+            FloatVector straight = FloatVector.fromArray(SPECIES, x, i);
+            FloatVector swapped = straight.rearrange(SWAP).mul(direction);
+            swapped.mul(FloatVector.fromArray(SPECIES, sin, tableFrom + i))
+                    .add(straight.mul(FloatVector.fromArray(SPECIES, cos, tableFrom + i)))
+                    .mul(scale)
+                    .intoArray(x, i);
+        }
+    }
+
+    /** [keys, W] transposed, in panels of {@link #COLUMNS} keys: [keys / COLUMNS, E, COLUMNS], 0 behind the last key. */
+    private static void panels(float[] rows, int keys, int w, int e, float[] panels) {
+        for (int panel = 0; panel < keys; panel += COLUMNS) {
+            int present = Math.min(COLUMNS, keys - panel);
+            for (int j = 0; j < present; j++) {
+                int from = (panel + j) * w;
+                int to = panel * e + j;
+                for (int i = 0; i < e; i++) {
+                    panels[to + i * COLUMNS] = rows[from + i];
+                }
+            }
+            for (int i = 0; present < COLUMNS && i < e; i++) {
+                int to = panel * e + i * COLUMNS;
+                Arrays.fill(panels, to + present, to + COLUMNS, 0);
+            }
+        }
+    }
+
+    /** Gives the scores of keys that a query must not see the weight 0: those behind it, and hidden ones but itself. */
+    private static void mask(float[] scores, int at, int query, int firstKey, int limit, int[] hidden) {
+        int visible = Math.max(0, Math.min(limit, query + 1 - firstKey));
+        Arrays.fill(scores, at + visible, at + limit, Float.NEGATIVE_INFINITY);
+        if (hidden != null) {
+            for (int key : hidden) {
+                if (key >= firstKey && key < firstKey + visible && key != query) {
+                    scores[at + key - firstKey] = Float.NEGATIVE_INFINITY;
+                }
+            }
+        }
+    }
+
+    private static float largest(float[] scores, int at, int length) {
+        FloatVector largest = FloatVector.fromArray(SPECIES, scores, at);
+        for (int i = LANES; i < length; i += LANES) {
+            largest = largest.max(FloatVector.fromArray(SPECIES, scores, at + i));
+        }
+        return largest.reduceLanes(VectorOperators.MAX);
+    }
+
+    /** Scores to exp(score - largest); returns their sum. */
+    private static float exponentials(float[] scores, int at, int length, float largest) {
+        FloatVector sum = FloatVector.zero(SPECIES);
+        for (int i = 0; i < length; i += LANES) {
+            FloatVector weight =
+                    FloatVector.fromArray(SPECIES, scores, at + i).sub(largest).lanewise(VectorOperators.EXP);
+            weight.intoArray(scores, at + i);
+            sum = sum.add(weight);
+        }
+        return sum.reduceLanes(VectorOperators.ADD);
+    }
+
+    /** Scores to weights exp(score - logSum), and the gradients dw of weights to those of scores, w (dw - sum). */
+    private static void weightsAndGradient(
+            float[] scores, float[] dWeights, int at, int length, float logSum, float sum) {
+        for (int i = at; i < at + length; i += LANES) {
+            FloatVector weight =
+                    FloatVector.fromArray(SPECIES, scores, i).sub(logSum).lanewise(VectorOperators.EXP);
+            weight.intoArray(scores, i);
+            FloatVector.fromArray(SPECIES, dWeights, i).sub(sum).mul(weight).intoArray(dWeights, i);
+        }
+    }
+
+    private static void scale(float[] x, int from, int length, float factor) {
+        for (int i = from; i < from + length; i += LANES) {
+            FloatVector.fromArray(SPECIES, x, i).mul(factor).intoArray(x, i);
+        }
+    }
+
+    private static float dot(float[] x, float[] y, int from, int length) {
+        FloatVector sum = FloatVector.zero(SPECIES);
+        for (int i = from; i < from + length; i += LANES) {
+            sum = FloatVector.fromArray(SPECIES, x, i).fma(FloatVector.fromArray(SPECIES, y, i), sum);
+        }
+        return sum.reduceLanes(VectorOperators.ADD);
+    }
+}
