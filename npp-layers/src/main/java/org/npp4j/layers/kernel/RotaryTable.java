@@ -3,6 +3,7 @@ package org.npp4j.layers.kernel;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -28,6 +29,16 @@ public final class RotaryTable {
     private final DataType dataType;
     private final INDArray quarterTurn;
     private final Map<Integer, INDArray[]> tables = new HashMap<>();
+    private final Map<Integer, Turns> turns = new ConcurrentHashMap<>();
+
+    /**
+     * Factors as Java arrays: x turned is x * cosines + y * sines, where y is x with the units of each pair swapped. The
+     * sines of even units have the opposite sign for that.
+     *
+     * @param cosines rows of at least E, one for each position
+     * @param sines the same shape
+     */
+    public record Turns(float[] cosines, float[] sines) {}
 
     /**
      * The table of one grid.
@@ -127,6 +138,31 @@ public final class RotaryTable {
             Nd4j.createFromArray(cos).castTo(dataType),
             Nd4j.createFromArray(sin).castTo(dataType)
         };
+    }
+
+    /**
+     * The whole table in single precision.
+     *
+     * @param rowWidth numbers from one position to the next, at least E; the rest of a row is 0
+     * @return the same arrays at every call, not to be written to
+     */
+    public Turns turns(int rowWidth) {
+        return turns.computeIfAbsent(rowWidth, this::computeTurns);
+    }
+
+    private Turns computeTurns(int rowWidth) {
+        float[] cos = new float[positions() * rowWidth];
+        float[] sin = new float[cos.length];
+        double[] cosOfHead = new double[headWidth];
+        double[] sinOfHead = new double[headWidth];
+        for (int position = 0; position < positions(); position++) {
+            ofPosition(position, cosOfHead, sinOfHead);
+            for (int i = 0; i < headWidth; i++) {
+                cos[position * rowWidth + i] = (float) cosOfHead[i];
+                sin[position * rowWidth + i] = (float) (i % 2 == 0 ? -sinOfHead[i] : sinOfHead[i]);
+            }
+        }
+        return new Turns(cos, sin);
     }
 
     /** Cosines and sines of one position, each [E]: 0 for condition tokens. */
