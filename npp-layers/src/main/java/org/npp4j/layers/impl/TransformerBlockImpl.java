@@ -15,6 +15,7 @@ import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.AttentionShape;
+import org.npp4j.layers.kernel.BlockParameters;
 import org.npp4j.layers.kernel.KeyValueCache;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.layers.kernel.RotaryTable;
@@ -250,36 +251,30 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
      */
     public INDArray decode(INDArray next, KeyValueCache cache, LayerWorkspaceMgr workspaceMgr) {
         setInput(next, workspaceMgr);
-        Allocator scratch = allocator(ArrayType.FF_WORKING_MEM, workspaceMgr);
         INDArray x = inputRows(false, workspaceMgr);
         cache.requireRoom(next.size(0), next.size(1));
-        long rows = x.rows();
-        double epsilon = layerConf().getEpsilon();
-        INDArray scale = scratch.create(rows);
-        INDArray normed = scratch.create(x.shape());
-        kernel().rmsNorm(x, getParam(TransformerBlock.ATTENTION_GAIN), epsilon, scale, normed);
-        INDArray qkv = getParam(TransformerBlock.QKV_WEIGHT);
-        qkv = scratch.create(rows, qkv.columns()).assign(fewRows(normed, qkv, scratch));
-        INDArray mixed = scratch.create(x.shape());
-        kernel().cachedAttention(attentionShape(), qkv, rotaryTable(fullLength()), cache, scratch, mixed);
-        INDArray h = scratch.create(x.shape());
-        x.addi(fewRows(mixed, getParam(TransformerBlock.OUT_WEIGHT), scratch), h);
-
-        kernel().rmsNorm(h, getParam(TransformerBlock.FEED_FORWARD_GAIN), epsilon, scale, normed);
-        INDArray gate = fewRows(normed, getParam(TransformerBlock.GATE_WEIGHT), scratch);
-        INDArray up = fewRows(normed, getParam(TransformerBlock.UP_WEIGHT), scratch);
-        INDArray activated = scratch.create(gate.columns(), rows).transpose();
-        kernel().swiGlu(gate, up, activated);
         INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, next.shape(), 'c');
-        h.addi(fewRows(activated, getParam(TransformerBlock.DOWN_WEIGHT), scratch), out.reshape(x.shape()));
+        kernel().decode(
+                        blockParameters(),
+                        attentionShape(),
+                        x,
+                        rotaryTable(fullLength()),
+                        cache,
+                        allocator(ArrayType.FF_WORKING_MEM, workspaceMgr),
+                        out.reshape(x.shape()));
         return out;
     }
 
-    /** [R, in] x [in, out] -> [R, out] in 'f' order. */
-    private static INDArray fewRows(INDArray x, INDArray weight, Allocator scratch) {
-        INDArray y = scratch.create(weight.columns(), x.rows()).transpose();
-        Products.linearOfFewRows(x, weight, y);
-        return y;
+    private BlockParameters blockParameters() {
+        return new BlockParameters(
+                layerConf().getEpsilon(),
+                getParam(TransformerBlock.ATTENTION_GAIN),
+                getParam(TransformerBlock.QKV_WEIGHT),
+                getParam(TransformerBlock.OUT_WEIGHT),
+                getParam(TransformerBlock.FEED_FORWARD_GAIN),
+                getParam(TransformerBlock.GATE_WEIGHT),
+                getParam(TransformerBlock.UP_WEIGHT),
+                getParam(TransformerBlock.DOWN_WEIGHT));
     }
 
     private int fullLength() {

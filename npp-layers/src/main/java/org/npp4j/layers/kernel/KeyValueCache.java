@@ -14,11 +14,18 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
  * its memory back.
  */
 public final class KeyValueCache implements AutoCloseable {
+    /** The memory has room for a multiple of so many positions, for kernels that work on blocks of them. */
+    private static final int BLOCK = 16;
+
     private final INDArray keys;
     private final INDArray values;
+    private final int capacity;
     private long batch;
     private INDArray seen;
+    private boolean[][] hidden;
     private int length;
+    /** Whether the keys lie as the array's shape says; null as long as there are none. */
+    private Boolean inRows;
 
     /**
      * An empty cache; its arrays live outside workspaces, until it is closed or collected.
@@ -30,9 +37,11 @@ public final class KeyValueCache implements AutoCloseable {
      * @param headWidth E
      */
     public KeyValueCache(DataType dataType, long batch, int keyValueHeads, int capacity, int headWidth) {
+        this.capacity = capacity;
+        long[] shape = {batch, keyValueHeads, (capacity + BLOCK - 1) / BLOCK * BLOCK, headWidth};
         try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
-            keys = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
-            values = Nd4j.createUninitialized(dataType, new long[] {batch, keyValueHeads, capacity, headWidth}, 'c');
+            keys = Nd4j.createUninitialized(dataType, shape, 'c');
+            values = Nd4j.createUninitialized(dataType, shape, 'c');
         }
         this.batch = batch;
     }
@@ -44,7 +53,7 @@ public final class KeyValueCache implements AutoCloseable {
 
     /** {@return the longest sequence it can hold} */
     public int capacity() {
-        return (int) keys.size(2);
+        return capacity;
     }
 
     /** {@return B of the sequences it holds} */
@@ -72,7 +81,8 @@ public final class KeyValueCache implements AutoCloseable {
         requireBatch(newBatch, keys.size(0));
         batch = newBatch;
         length = 0;
-        seen = null;
+        inRows = null;
+        hide(null);
     }
 
     /**
@@ -120,6 +130,65 @@ public final class KeyValueCache implements AutoCloseable {
         try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
             seen = mask == null ? null : mask.dup('c');
         }
+        hidden = mask == null ? null : hidden(mask.castTo(DataType.DOUBLE).toDoubleMatrix());
+    }
+
+    private static boolean[][] hidden(double[][] mask) {
+        boolean[][] hidden = new boolean[mask.length][mask[0].length];
+        for (int b = 0; b < mask.length; b++) {
+            for (int c = 0; c < mask[b].length; c++) {
+                hidden[b][c] = mask[b][c] == 0;
+            }
+        }
+        return hidden;
+    }
+
+    /**
+     * Which of the first positions of a sequence are hidden from others, for kernels that work on the memory.
+     *
+     * @param example of the batch
+     * @return one for each condition token, not to be written to; null if none are hidden
+     */
+    public boolean[] hidden(int example) {
+        return hidden == null ? null : hidden[example];
+    }
+
+    /**
+     * {@return the memory of the keys, [largest batch, G, slots, E], for kernels that fill it in an order of their own} All
+     * positions until {@link #clear} must then come from that kernel.
+     */
+    public INDArray keyMemory() {
+        return keys;
+    }
+
+    /** {@return the memory of the values, as {@link #keyMemory}} */
+    public INDArray valueMemory() {
+        return values;
+    }
+
+    /** {@return positions that the memory has room for: the capacity, rounded up} */
+    public int slots() {
+        return (int) keys.size(2);
+    }
+
+    /**
+     * Counts positions that a kernel has written into the memory.
+     *
+     * @param positions how many
+     * @throws IllegalStateException if there are positions that were appended otherwise
+     */
+    public void grow(int positions) {
+        require(false);
+        length += positions;
+    }
+
+    private void require(boolean rows) {
+        if (inRows != null && inRows != rows) {
+            throw new IllegalStateException(
+                    "The positions of a key/value cache must come from one kernel, but these come"
+                            + " from two. Call clear() first");
+        }
+        inRows = rows;
     }
 
     /** {@return the mask of the condition, or null} */
@@ -155,6 +224,7 @@ public final class KeyValueCache implements AutoCloseable {
      */
     void append(INDArray newKeys, INDArray newValues) {
         requireRoom(newKeys.size(0), newKeys.size(2));
+        require(true);
         int end = length + (int) newKeys.size(2);
         slice(keys, length, end).assign(newKeys);
         slice(values, length, end).assign(newValues);

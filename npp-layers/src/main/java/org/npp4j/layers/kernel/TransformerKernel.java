@@ -186,6 +186,39 @@ public interface TransformerKernel {
             INDArray out);
 
     /**
+     * The output of a whole transformer block (without dropout) at new positions, given the cached ones before.
+     *
+     * @param block the parameters
+     * @param shape the sizes; positions are the new ones
+     * @param x [R, D]
+     * @param rotary positions, of the whole sequence
+     * @param cache keys and values of the positions before; grows by the new ones
+     * @param scratch for intermediate arrays
+     * @param out [R, D], 'c' order, written
+     */
+    default void decode(
+            BlockParameters block,
+            AttentionShape shape,
+            INDArray x,
+            RotaryTable rotary,
+            KeyValueCache cache,
+            Allocator scratch,
+            INDArray out) {
+        CachedBlock.decode(this, block, shape, x, rotary, cache, scratch, out);
+    }
+
+    /**
+     * y = x W of a few rows, as when the logits of a position are computed.
+     *
+     * @param x [R, in]
+     * @param w [in, out], 'f' order
+     * @param y [R, out], written
+     */
+    default void linearOfFewRows(INDArray x, INDArray w, INDArray y) {
+        Products.linear(x, w, y);
+    }
+
+    /**
      * The losses of some tokens of each row, and the gradient: logsumexp(z_r) - z_rv for each target v of row r, and dz_r =
      * w_r softmax(z_r), less u at each target.
      *

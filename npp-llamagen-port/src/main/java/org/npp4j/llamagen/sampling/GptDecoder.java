@@ -9,6 +9,8 @@ import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.deeplearning4j.nn.api.Layer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.nn.params.DefaultParamInitializer;
+import org.deeplearning4j.nn.workspace.ArrayType;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
@@ -26,6 +28,7 @@ import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.impl.CaptionEmbeddingImpl;
 import org.npp4j.layers.impl.TransformerBlockImpl;
+import org.npp4j.layers.kernel.Kernels;
 import org.npp4j.layers.kernel.KeyValueCache;
 import org.npp4j.llamagen.LlamaGen;
 
@@ -362,7 +365,7 @@ public final class GptDecoder implements AutoCloseable {
                 x = blocks.get(i).decode(x, caches.get(i), workspaces);
             }
             x = norm.activate(lastPosition(x), false, workspaces);
-            read(output.activate(x, false, workspaces), logits); // [rows, 1, V]
+            read(logits(x), logits);
         } finally {
             // the layers must not hold on to arrays of a closed workspace
             embedding.clear();
@@ -381,15 +384,20 @@ public final class GptDecoder implements AutoCloseable {
                         .dup('c');
     }
 
+    /** [rows, 1, D] -> [rows, V] in 'c' order. */
+    private INDArray logits(INDArray x) {
+        INDArray weight = output.getParam(DefaultParamInitializer.WEIGHT_KEY); // [D, V]
+        INDArray logits = workspaces.createUninitialized(
+                ArrayType.ACTIVATIONS, weight.dataType(), new long[] {x.size(0), weight.columns()}, 'c');
+        Kernels.of(weight.dataType()).linearOfFewRows(x.reshape('c', x.size(0), x.size(2)), weight, logits);
+        return logits;
+    }
+
     /** toFloatMatrix would copy each row through a native array of its own, and number by number. */
-    private static void read(INDArray sequence, float[][] logits) {
-        long rows = sequence.size(0);
-        FloatBuffer values = sequence.reshape('c', rows, sequence.size(2))
-                .castTo(DataType.FLOAT)
-                .data()
-                .asNioFloat();
-        for (int row = 0; row < rows; row++) {
-            values.get(logits[row]);
+    private static void read(INDArray values, float[][] logits) {
+        FloatBuffer buffer = values.castTo(DataType.FLOAT).data().asNioFloat();
+        for (int row = 0; row < values.rows(); row++) {
+            buffer.get(logits[row]);
         }
     }
 

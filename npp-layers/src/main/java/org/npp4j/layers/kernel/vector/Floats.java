@@ -1,8 +1,10 @@
 package org.npp4j.layers.kernel.vector;
 
 import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
 import java.util.Arrays;
 import org.bytedeco.javacpp.FloatPointer;
+import org.bytedeco.javacpp.LongPointer;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.api.shape.Shape;
@@ -33,5 +35,26 @@ final class Floats {
         return array.dataType() == DataType.FLOAT
                 && array.length() <= Integer.MAX_VALUE / Float.BYTES
                 && Shape.hasDefaultStridesForShape(array);
+    }
+
+    /**
+     * The numbers of a weight [in, out] in 'f' order, in even, as pairs: the first inputs of unit 0, and so on.
+     *
+     * @param weight that {@link #plainWeight} says yes to
+     * @return a view of its memory; the array must stay reachable as long as it is used
+     */
+    static LongBuffer ofWeight(INDArray weight) {
+        try (LongPointer pointer = new LongPointer(weight.data().addressPointer())) {
+            return pointer.capacity(weight.length() / 2).asBuffer();
+        }
+    }
+
+    /** Whether {@link #ofWeight} takes it. */
+    static boolean plainWeight(INDArray weight) {
+        return weight.dataType() == DataType.FLOAT
+                && weight.length() <= Integer.MAX_VALUE / Float.BYTES
+                && weight.size(0) % 2 == 0
+                && weight.stride(0) == 1
+                && weight.stride(1) == weight.size(0);
     }
 }

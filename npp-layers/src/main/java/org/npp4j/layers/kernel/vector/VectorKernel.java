@@ -4,6 +4,7 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.AttentionShape;
+import org.npp4j.layers.kernel.BlockParameters;
 import org.npp4j.layers.kernel.KeyValueCache;
 import org.npp4j.layers.kernel.Nd4jKernel;
 import org.npp4j.layers.kernel.RotaryTable;
@@ -103,7 +104,40 @@ public final class VectorKernel implements TransformerKernel {
             KeyValueCache cache,
             Allocator scratch,
             INDArray out) {
-        general.cachedAttention(shape, qkv, rotary, cache, scratch, out);
+        if (VectorCachedAttention.takes(cache) && Floats.plain(qkv) && Floats.plain(out)) {
+            float[] rows = new float[(int) qkv.length()];
+            float[] mixed = new float[(int) out.length()];
+            Floats.of(qkv).get(0, rows);
+            VectorCachedAttention.run(shape, rows, rotary, cache, mixed);
+            Floats.of(out).put(0, mixed);
+        } else {
+            general.cachedAttention(shape, qkv, rotary, cache, scratch, out);
+        }
+    }
+
+    @Override
+    public void decode(
+            BlockParameters block,
+            AttentionShape shape,
+            INDArray x,
+            RotaryTable rotary,
+            KeyValueCache cache,
+            Allocator scratch,
+            INDArray out) {
+        if (VectorDecode.takes(block, x, cache, out)) {
+            VectorDecode.ofThread().decode(block, shape, x, rotary, cache, out);
+        } else {
+            TransformerKernel.super.decode(block, shape, x, rotary, cache, scratch, out);
+        }
+    }
+
+    @Override
+    public void linearOfFewRows(INDArray x, INDArray w, INDArray y) {
+        if (VectorDecode.takes(x, w, y)) {
+            VectorDecode.ofThread().linear(x, w, y);
+        } else {
+            general.linearOfFewRows(x, w, y);
+        }
     }
 
     @Override
