@@ -10,7 +10,8 @@ import org.slf4j.LoggerFactory;
  * Matrix products between rows of activations, [R, in] in 'c' order, and weights, [in, out] in 'f' order.
  *
  * <p>They are computed by oneDNN where it is on the class path and the arrays are floats in the memory of the processor,
- * otherwise by the BLAS of the ND4J backend. The system property {@value #PROPERTY} chooses: {@code nd4j} or {@code onednn}.
+ * otherwise by the BLAS of the ND4J backend; also if that BLAS is MKL by the system property {@value #OPENBLAS_LOAD}. The
+ * system property {@value #PROPERTY} chooses: {@code nd4j} or {@code onednn}.
  * The system property {@value #PRECISION_PROPERTY} or {@link #setPrecision} choose mixed precision.
  */
 public final class Products {
@@ -19,6 +20,9 @@ public final class Products {
 
     /** The system property that sets the precision at start: float or bf16. */
     public static final String PRECISION_PROPERTY = "npp.precision";
+
+    /** The system property by which ND4J takes another library for its BLAS, such as {@code mkl_rt}. */
+    public static final String OPENBLAS_LOAD = "org.bytedeco.openblas.load";
 
     private static final Logger LOG = LoggerFactory.getLogger(Products.class);
 
@@ -181,7 +185,9 @@ public final class Products {
             case "onednn":
                 return oneDnn(ONEDNN, "The system property " + PROPERTY + " is onednn");
             case "":
-                if (!cpu(backend()) || !onClassPath(ONEDNN_BINDING, Products.class.getClassLoader())) {
+                if (System.getProperty(OPENBLAS_LOAD) != null
+                        || !cpu(backend())
+                        || !onClassPath(ONEDNN_BINDING, Products.class.getClassLoader())) {
                     return Nd4jProducts.INSTANCE;
                 }
                 try {
