@@ -9,9 +9,11 @@ import java.util.Map;
 import java.util.Properties;
 import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
+import org.bytedeco.javacpp.Loader;
 import org.nd4j.linalg.api.environment.Nd4jEnvironment;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.factory.Nd4jBackend;
+import org.npp4j.layers.kernel.Products;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -30,6 +32,8 @@ import org.slf4j.LoggerFactory;
 record Backend(String name, String blas, int threads, int blasThreads, String devices) {
     private static final Logger LOG = LoggerFactory.getLogger(Backend.class);
 
+    private static final String MKL = "org.bytedeco.mkl.global.mkl_rt";
+
     static final String NONE = "No ND4J backend is on the class path, so nothing can be computed. Add the dependency"
             + " org.nd4j:nd4j-native-platform:1.0.0-M2.1 (CPU) to your project, or start with ./npp, which brings"
             + " one; for an NVIDIA GPU: ./npp --cuda, or build with -Pcuda";
@@ -41,6 +45,7 @@ record Backend(String name, String blas, int threads, int blasThreads, String de
      * @throws AppException if there is no backend or it cannot run here
      */
     static Backend start() {
+        loadMkl();
         List<Nd4jBackend> found = new ArrayList<>();
         try {
             ServiceLoader.load(Nd4jBackend.class).forEach(found::add);
@@ -52,6 +57,31 @@ record Backend(String name, String blas, int threads, int blasThreads, String de
             return of(Nd4j.getExecutioner().getEnvironmentInformation());
         } catch (LinkageError | RuntimeException e) {
             throw startFailure(found, e);
+        }
+    }
+
+    /**
+     * Makes MKL the BLAS if it is on the class path. It must be loaded before ND4J: OpenBLAS's binding, told to take it,
+     * does not find its threads otherwise.
+     */
+    private static void loadMkl() {
+        Class<?> mkl;
+        try {
+            mkl = Class.forName(MKL, false, Backend.class.getClassLoader());
+        } catch (ClassNotFoundException e) {
+            return;
+        }
+        try {
+            Loader.load(mkl);
+        } catch (LinkageError e) {
+            throw new AppException(
+                    "MKL is on the class path, but did not load (" + root(e)
+                            + "). It is for Linux and Windows on x86_64:"
+                            + " start without --mkl, NPP_PROFILE=mkl and -Pmkl",
+                    e);
+        }
+        if (System.getProperty(Products.OPENBLAS_LOAD) == null) {
+            System.setProperty(Products.OPENBLAS_LOAD, "mkl_rt");
         }
     }
 

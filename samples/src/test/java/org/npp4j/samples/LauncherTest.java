@@ -56,6 +56,7 @@ class LauncherTest {
     private Path bin;
     private String javaHome;
     private String profile;
+    private String coreType;
 
     @BeforeEach
     void makeCheckout() throws IOException {
@@ -205,7 +206,54 @@ class LauncherTest {
         profile = "cpu";
         assertFalse(npp("--help").text.contains("building"));
         profile = "tpu";
-        npp("--help").says("NPP_PROFILE is tpu, but must be cpu or cuda");
+        npp("--help").says("NPP_PROFILE is tpu, but must be cpu, mkl or cuda");
+    }
+
+    @Test
+    void mklHasABuildOfItsOwn() throws Exception {
+        stubJdkAndMaven();
+        npp("quickstart", "--mkl", "--seed", "1").says("building for mkl", "[quickstart]\n[--seed]\n[1]\n");
+        assertTrue(mavenCalls().get(0).endsWith(" -Pmkl"), mavenCalls().toString());
+        profile = "mkl";
+        assertFalse(npp("--help").text.contains("building"));
+    }
+
+    @Test
+    void openBlasIsToldOfProcessorsItDoesNotKnow() throws Exception {
+        stubJdkAndMaven();
+        stub("java", JAVA_17.replace("exit 7", "echo \"core type ${OPENBLAS_CORETYPE-none}.\"; exit 7"));
+        String avx512 = "fpu avx512f avx512dq avx512cd avx512bw avx512vl avx512_bf16";
+        processor("AuthenticAMD", avx512);
+        npp("--help").says("core type SKYLAKEX.");
+        coreType = "ZEN";
+        npp("--help").says("core type ZEN.");
+        coreType = null;
+        processor("AuthenticAMD", "fpu avx2 avx512f");
+        npp("--help").says("core type none.");
+        processor("GenuineIntel", avx512);
+        npp("--help").says("core type none.");
+        Files.writeString(folder.resolve("cpuinfo"), "processor\t: 0\nFeatures\t: fp asimd\n");
+        npp("--help").says("core type none.");
+    }
+
+    /** An awk that reads a made-up description of the processor. */
+    private void processor(String vendor, String flags) throws IOException {
+        Path info = folder.resolve("cpuinfo");
+        Files.writeString(
+                info, "processor\t: 0\nvendor_id\t: " + vendor + "\nflags\t\t: " + flags + "\nbugs\t: none\n");
+        Path awk = bin.resolve("awk");
+        Path real = Files.isSymbolicLink(awk) ? Files.readSymbolicLink(awk) : Path.of("/usr/bin/awk");
+        Files.deleteIfExists(awk);
+        stub(
+                "awk",
+                String.join(
+                        "\n",
+                        "for a in \"$@\"; do",
+                        "    shift",
+                        "    [ \"$a\" != /proc/cpuinfo ] || a='" + info + "'",
+                        "    set -- \"$@\" \"$a\"",
+                        "done",
+                        "exec " + real + " \"$@\""));
     }
 
     @Test
@@ -283,6 +331,9 @@ class LauncherTest {
         builder.environment().put("PATH", bin.toString());
         if (javaHome != null) {
             builder.environment().put("JAVA_HOME", javaHome);
+        }
+        if (coreType != null) {
+            builder.environment().put("OPENBLAS_CORETYPE", coreType);
         }
         if (profile != null) {
             builder.environment().put("NPP_PROFILE", profile);

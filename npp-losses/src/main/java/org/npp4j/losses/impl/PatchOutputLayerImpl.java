@@ -22,6 +22,7 @@ import org.nd4j.linalg.api.ops.CustomOp;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.shape.Shape;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.kernel.Products;
 import org.npp4j.losses.PatchOutputLayer;
 
 /**
@@ -29,9 +30,6 @@ import org.npp4j.losses.PatchOutputLayer;
  *
  * <p>A training iteration is one {@link #backpropGradient}: logits, loss and gradients. {@link #computeScore}, which the
  * network calls next, takes the loss from there. Rows are batch-major, so that an NWC input needs no copy.
- *
- * <p>Products are written as Z' = W' X' ([V, R], 'f' order), because BLAS writes 'f' order fastest; the same memory read
- * as [R, V] is in 'c' order, as the softmax along a row wants it.
  */
 public class PatchOutputLayerImpl extends BaseOutputLayer<PatchOutputLayer> {
     private static final long serialVersionUID = 1L;
@@ -114,23 +112,21 @@ public class PatchOutputLayerImpl extends BaseOutputLayer<PatchOutputLayer> {
 
         // dW [D, V] = X' dZ, straight into the network's gradient; X [R, D], dZ [R, V]
         INDArray dW = gradientViews.get(DefaultParamInitializer.WEIGHT_KEY);
-        Nd4j.gemm(x, z, dW, true, false, scale, 0);
+        Products.linearWeightGradient(x, z, dW, scale);
         Gradient gradient = new DefaultGradient();
         gradient.setGradientFor(DefaultParamInitializer.WEIGHT_KEY, dW);
         if (hasBias()) {
-            // db [V, 1] = dZ' 1, a product because a sum over the rows is several times slower
             INDArray db = gradientViews.get(DefaultParamInitializer.BIAS_KEY);
-            INDArray ones = Nd4j.ones(z.dataType(), z.size(0), 1);
-            Nd4j.gemm(z.transpose(), ones, db.reshape('f', db.length(), 1), false, false, scale, 0);
+            Products.linearBiasGradient(z, db, scale);
             gradient.setGradientFor(DefaultParamInitializer.BIAS_KEY, db);
         }
 
-        // dX' [D, R] = W dZ'
+        // dX [R, D] = dZ W'
         INDArray w = getParamWithNoise(DefaultParamInitializer.WEIGHT_KEY, true, workspaceMgr);
         INDArray dX = workspaceMgr.createUninitialized(
-                ArrayType.ACTIVATION_GRAD, z.dataType(), new long[] {w.size(0), z.size(0)}, 'f');
-        Nd4j.gemm(w, z.transpose(), dX, false, false, scale, 0);
-        return new Pair<>(gradient, backpropDropOutIfPresent(toSequence(dX.transpose())));
+                ArrayType.ACTIVATION_GRAD, z.dataType(), new long[] {z.size(0), w.size(0)}, 'c');
+        Products.linearInputGradient(z, w, dX, scale, 0);
+        return new Pair<>(gradient, backpropDropOutIfPresent(toSequence(dX)));
     }
 
     @Override
@@ -204,9 +200,8 @@ public class PatchOutputLayerImpl extends BaseOutputLayer<PatchOutputLayer> {
     /** Z [R, V] in 'c' order = X [R, D] W [D, V] + b [V]. */
     private INDArray logits(INDArray x, boolean training, ArrayType memory, LayerWorkspaceMgr workspaceMgr) {
         INDArray w = getParamWithNoise(DefaultParamInitializer.WEIGHT_KEY, training, workspaceMgr);
-        INDArray zT = workspaceMgr.createUninitialized(memory, dataType, new long[] {w.size(1), x.size(0)}, 'f');
-        Nd4j.gemm(w, x, zT, true, true, 1, 0);
-        INDArray z = zT.transpose();
+        INDArray z = workspaceMgr.createUninitialized(memory, dataType, new long[] {x.size(0), w.size(1)}, 'c');
+        Products.linear(x, w, z);
         return hasBias()
                 ? z.addiRowVector(getParamWithNoise(DefaultParamInitializer.BIAS_KEY, training, workspaceMgr))
                 : z;
