@@ -272,11 +272,11 @@ final class BenchCommand implements Callable<Integer> {
         putSettings(line, settings);
         line.put("loss", "sparse");
         line.put("threads", started.threads());
-        line.put("median_s", rounded(timings.median(), 4));
-        line.put("min_s", rounded(timings.least(), 4));
+        line.put("median_s", rounded(timings.median(), 6));
+        line.put("min_s", rounded(timings.least(), 6));
         line.put(timings.unit() + "_per_s", rounded(timings.perSecond(), 3));
         line.put("peak_rss_gib", rounded(peakGib, 2));
-        timings.more().forEach((name, value) -> line.put(name, rounded(value, 4)));
+        timings.more().forEach((name, value) -> line.put(name, rounded(value, 6)));
         return line;
     }
 
