@@ -2,16 +2,24 @@ package org.npp4j.samples;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.Function;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.samples.bench.BenchSettings;
+import org.npp4j.samples.bench.Comparison;
 import org.npp4j.samples.bench.Job;
+import org.npp4j.samples.bench.PyTorchPeer;
+import org.npp4j.samples.bench.RunResult;
 import org.npp4j.samples.bench.Timings;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -21,27 +29,38 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
-/** {@code npp bench}: times a job and prints one line of JSON. */
+/** {@code npp bench}: times a job and prints one line of JSON, or compares it with PyTorch. */
 @Command(
         name = "bench",
         description =
-                "Times training steps or sampling on random tokens. Prints one line of JSON; what it is doing goes"
-                        + " to standard error.",
+                "Times training steps, sampling or the loss on random tokens. Prints one line of JSON; what it is doing"
+                        + " goes to standard error.",
         footer = {
             "",
-            "JSON: median_s and min_s are seconds for a step or a position of the batch, peak_rss_gib the largest"
-                    + " resident memory of the process. bf16 and loss say how it computed: in single precision, and"
-                    + " with a loss that never repeats logits."
+            "JSON: peer says what computed, median_s and min_s are seconds for a step, a position of the batch or a"
+                    + " loss with its gradient, peak_rss_gib is the largest resident memory of the process. loss says that"
+                    + " logits are never repeated. Of loss, read_write_s is the time of a pass that only reads and writes"
+                    + " the logits once, and times_read_write how many times as long the loss takes.",
+            "",
+            "--peer runs this program and PyTorch in turn, each run a process of its own, and prints both medians and"
+                    + " the medians of the ratios of a round (below 1: less than PyTorch). Without JOB: a line for train"
+                    + " at patch sides 1 and 2 each, and one for sample.",
+            "",
+            "How time grows: for b in 4 8 16 32; do ./npp bench train --batch $b --steps 2; done, and"
+                    + " for g in 8 16 24; do ./npp bench train --grid $g; done for 64, 256 and 576 positions."
         },
         sortOptions = false)
 final class BenchCommand implements Callable<Integer> {
+    private static final List<Integer> COMPARED_PATCHES = List.of(1, 2);
+
     private final Supplier<Backend> backend;
     private final Function<BenchSettings, GptSpec> models;
+    private final Supplier<List<String>> self;
 
     @Spec
     private CommandSpec spec;
 
-    @Parameters(paramLabel = "JOB", description = "${COMPLETION-CANDIDATES}.")
+    @Parameters(paramLabel = "JOB", arity = "0..1", description = "${COMPLETION-CANDIDATES}.")
     private Job job;
 
     @Option(
@@ -65,19 +84,21 @@ final class BenchCommand implements Callable<Integer> {
             description = "Images at a time. Default: ${DEFAULT-VALUE}.")
     private int batch;
 
+    @Option(names = "--patch", paramLabel = "P", description = "Patch side of train and loss. Default: 1.")
+    private Integer patch;
+
     @Option(
-            names = "--patch",
-            paramLabel = "P",
-            defaultValue = "1",
-            description = "Patch side of train. Default: ${DEFAULT-VALUE}.")
-    private int patch;
+            names = "--grid",
+            paramLabel = "N",
+            defaultValue = "16",
+            description = "Side of the token grid: N x N tokens an image. Default: ${DEFAULT-VALUE}.")
+    private int grid;
 
     @Option(
             names = "--steps",
             paramLabel = "N",
-            defaultValue = "4",
-            description = "Steps of train, after one that does not count. Default: ${DEFAULT-VALUE}.")
-    private int steps;
+            description = "Steps of train or losses, after some that do not count. Default: 4 of train, 50 of loss.")
+    private Integer steps;
 
     @Option(
             names = "--tokens",
@@ -93,6 +114,46 @@ final class BenchCommand implements Callable<Integer> {
             description = "Guidance scale of sample, 1 for none. Default: ${DEFAULT-VALUE}.")
     private double cfg;
 
+    /** Precisions of products below the single one. */
+    enum MixedPrecision {
+        /** Bfloat16. */
+        BF16;
+
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
+    @Option(
+            names = "--mixed-precision",
+            paramLabel = "TYPE",
+            description = "${COMPLETION-CANDIDATES}: products in this type, everything else in single precision.")
+    private MixedPrecision mixedPrecision;
+
+    @Option(names = "--peer", description = "Compare with PyTorch. Needs Python with torch.")
+    private boolean peer;
+
+    @Option(
+            names = "--rounds",
+            paramLabel = "N",
+            defaultValue = "3",
+            description = "Runs of each side of a comparison. Default: ${DEFAULT-VALUE}.")
+    private int rounds;
+
+    @Option(
+            names = "--python",
+            paramLabel = "PROGRAM",
+            defaultValue = "python3",
+            description = "The Python of the comparison. Default: ${DEFAULT-VALUE}.")
+    private String python;
+
+    @Option(
+            names = "--peer-script",
+            paramLabel = "FILE",
+            description = "Another script than the built-in one, with the same arguments and JSON.")
+    private Path peerScript;
+
     @Mixin
     private StandardOptions standardOptions;
 
@@ -101,60 +162,154 @@ final class BenchCommand implements Callable<Integer> {
      *
      * @param backend starts ND4J
      * @param models the sizes to build for the settings
+     * @param self starts this program anew: program and arguments, before those of the command line
      */
-    BenchCommand(Supplier<Backend> backend, Function<BenchSettings, GptSpec> models) {
+    BenchCommand(Supplier<Backend> backend, Function<BenchSettings, GptSpec> models, Supplier<List<String>> self) {
         this.backend = backend;
         this.models = models;
+        this.self = self;
     }
 
     @Override
-    public Integer call() throws JsonProcessingException {
-        BenchSettings settings;
-        GptSpec sizes;
-        try {
-            settings = new BenchSettings(model, layers, batch, patch, steps, tokens, cfg);
-            sizes = models.apply(settings);
-        } catch (IllegalArgumentException e) {
-            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
-        }
-        Backend started = backend.get();
-        PrintWriter progress = spec.commandLine().getErr();
-        progress.println(started);
-        try (PeakMemory memory = new PeakMemory()) {
-            Timings timings = job.benchmark().run(sizes, settings, progress::println);
-            spec.commandLine().getOut().println(json(settings, started, timings, memory.gib()));
+    public Integer call() throws IOException {
+        if (peer) {
+            compare();
+        } else {
+            time();
         }
         return 0;
     }
 
+    private void time() throws JsonProcessingException {
+        if (job == null) {
+            throw usage("Which job? One of " + List.of(Job.values()) + "; --peer alone compares several with PyTorch");
+        }
+        BenchSettings settings = settings(job, patch == null ? 1 : patch);
+        GptSpec sizes = sizes(settings);
+        Backend started = backend.get();
+        PrintWriter progress = spec.commandLine().getErr();
+        progress.println(started);
+        if (settings.bf16()) {
+            Arithmetic.useBf16();
+        }
+        try (PeakMemory memory = new PeakMemory()) {
+            Timings timings = settings.job().benchmark().run(sizes, settings, progress::println);
+            print(line(settings, started, timings, memory.gib()));
+        }
+    }
+
+    private void compare() throws IOException {
+        if (rounds < 1) {
+            throw usage("--rounds must be at least 1, but is " + rounds);
+        }
+        if (peerScript != null && !Files.isRegularFile(peerScript)) {
+            throw usage("--peer-script: there is no file " + peerScript);
+        }
+        List<BenchSettings> all = compared().toList();
+        all.forEach(this::sizes);
+        PyTorchPeer pyTorch = new PyTorchPeer(python, peerScript);
+        pyTorch.requireAvailable();
+        PrintWriter progress = spec.commandLine().getErr();
+        for (BenchSettings settings : all) {
+            progress.println("Comparing: " + String.join(" ", settings.arguments()));
+            List<String> ours =
+                    Stream.concat(self.get().stream(), Stream.of("bench")).toList();
+            print(line(settings, pyTorch.compare(ours, settings, rounds, progress::println)));
+        }
+    }
+
+    private Stream<BenchSettings> compared() {
+        if (job != null) {
+            return Stream.of(settings(job, patch == null ? 1 : patch));
+        }
+        return Stream.concat(
+                (patch == null ? COMPARED_PATCHES : List.of(patch)).stream().map(side -> settings(Job.TRAIN, side)),
+                Stream.of(settings(Job.SAMPLE, 1)));
+    }
+
+    private BenchSettings settings(Job chosen, int patchSide) {
+        try {
+            return new BenchSettings(
+                    chosen,
+                    model,
+                    layers,
+                    batch,
+                    patchSide,
+                    grid,
+                    steps == null ? chosen.steps() : steps,
+                    tokens,
+                    cfg,
+                    mixedPrecision == MixedPrecision.BF16);
+        } catch (IllegalArgumentException e) {
+            throw usage(e);
+        }
+    }
+
+    private GptSpec sizes(BenchSettings settings) {
+        try {
+            return models.apply(settings);
+        } catch (IllegalArgumentException e) {
+            throw usage(e);
+        }
+    }
+
+    private ParameterException usage(String message) {
+        return new ParameterException(spec.commandLine(), message);
+    }
+
+    private ParameterException usage(IllegalArgumentException e) {
+        return new ParameterException(spec.commandLine(), e.getMessage(), e);
+    }
+
+    private void print(Map<String, Object> line) throws JsonProcessingException {
+        spec.commandLine().getOut().println(new ObjectMapper().writeValueAsString(line));
+    }
+
     /** The names and their order are those of the PyTorch peer, so that both lines can stand side by side. */
-    private String json(BenchSettings settings, Backend started, Timings timings, double peakGib)
-            throws JsonProcessingException {
+    private static Map<String, Object> line(BenchSettings settings, Backend started, Timings timings, double peakGib) {
         Map<String, Object> line = new LinkedHashMap<>();
-        line.put("peer", peer(started));
-        line.put("job", job.toString());
+        line.put("peer", "npp4j " + Versions.all().get("NPP") + " " + Arithmetic.describe(started));
+        putSettings(line, settings);
+        line.put("loss", "sparse");
+        line.put("threads", started.threads());
+        line.put("median_s", rounded(timings.median(), 6));
+        line.put("min_s", rounded(timings.least(), 6));
+        line.put(timings.unit() + "_per_s", rounded(timings.perSecond(), 3));
+        line.put("peak_rss_gib", rounded(peakGib, 2));
+        timings.more().forEach((name, value) -> line.put(name, rounded(value, 6)));
+        return line;
+    }
+
+    private static Map<String, Object> line(BenchSettings settings, Comparison comparison) {
+        List<RunResult> ours = comparison.ours();
+        List<RunResult> peers = comparison.peers();
+        Map<String, Object> line = new LinkedHashMap<>();
+        line.put("ours", ours.get(0).by());
+        line.put("peer", peers.get(0).by());
+        putSettings(line, settings);
+        line.put("rounds", ours.size());
+        line.put("ours_s", ours.stream().map(RunResult::medianSeconds).toList());
+        line.put("peer_s", peers.stream().map(RunResult::medianSeconds).toList());
+        line.put("ours_median_s", rounded(Comparison.median(ours, RunResult::medianSeconds), 4));
+        line.put("peer_median_s", rounded(Comparison.median(peers, RunResult::medianSeconds), 4));
+        line.put("time_ratio", rounded(comparison.timeRatio(), 3));
+        line.put("ours_peak_rss_gib", rounded(Comparison.median(ours, RunResult::peakGib), 2));
+        line.put("peer_peak_rss_gib", rounded(Comparison.median(peers, RunResult::peakGib), 2));
+        line.put("memory_ratio", rounded(comparison.memoryRatio(), 3));
+        return line;
+    }
+
+    private static void putSettings(Map<String, Object> line, BenchSettings settings) {
+        line.put("job", settings.job().toString());
         line.put("model", settings.model());
         line.put("layers", settings.layers());
         line.put("batch", settings.batch());
         line.put("patch", settings.patch());
+        line.put("grid", settings.grid());
         line.put("steps", settings.steps());
         line.put("tokens", settings.tokens());
         line.put("cfg", settings.cfg());
-        line.put("bf16", false);
-        line.put("loss", "sparse");
-        line.put("threads", started.threads());
-        line.put("median_s", rounded(timings.median(), 4));
-        line.put("min_s", rounded(timings.least(), 4));
-        line.put(timings.unit() + "_per_s", rounded(timings.perSecond(), 3));
-        line.put("peak_rss_gib", rounded(peakGib, 2));
-        return new ObjectMapper().writeValueAsString(line);
-    }
-
-    private static String peer(Backend started) {
-        boolean cpu = started.name().equalsIgnoreCase("CPU");
-        boolean openBlas = started.blas().equalsIgnoreCase("OPENBLAS");
-        return "npp4j " + Versions.all().get("NPP") + (cpu ? " nd4j-native " : " nd4j-cuda ")
-                + (openBlas ? "OpenBLAS" : started.blas());
+        line.put("bf16", settings.bf16());
     }
 
     private static double rounded(double value, int digits) {

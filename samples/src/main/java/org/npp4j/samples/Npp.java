@@ -3,6 +3,7 @@ package org.npp4j.samples;
 import java.io.PrintWriter;
 import java.util.List;
 import org.npp4j.samples.bench.BenchSettings;
+import org.npp4j.samples.bench.OwnJvm;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -67,7 +68,7 @@ public final class Npp implements Runnable {
                         new InspectCommand(),
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
-                        new BenchCommand(Backend::start, BenchSettings::spec),
+                        new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,

@@ -35,8 +35,6 @@ import picocli.CommandLine.Spec;
         footer = {"", "Takes a few minutes on two processor cores."},
         sortOptions = false)
 final class QuickstartCommand implements Callable<Integer> {
-    private static final Logger LOG = LoggerFactory.getLogger(QuickstartCommand.class);
-
     private static final String LOG_FILE = "run.log";
 
     private final QuickstartRun training;
@@ -102,7 +100,7 @@ final class QuickstartCommand implements Callable<Integer> {
     private void run(PeakMemory memory) throws IOException {
         Instant started = Instant.now();
         Backend machine = backend.get();
-        LOG.info("{}", machine);
+        log().info("{}", machine);
         QuickstartRun.Result result = training.run(new QuickstartSettings(data, out, epochs, seed));
 
         Map<String, String> pictures = new LinkedHashMap<>();
@@ -198,5 +196,10 @@ final class QuickstartCommand implements Callable<Integer> {
                 report.ratio().trainSeconds(),
                 report.ratio().trainGflop(),
                 out.resolve("report.html"));
+    }
+
+    /** Not a constant: the help, which loads this class too, should not wait for the logger's configuration. */
+    private static Logger log() {
+        return LoggerFactory.getLogger(QuickstartCommand.class);
     }
 }

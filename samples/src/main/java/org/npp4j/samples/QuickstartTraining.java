@@ -47,8 +47,6 @@ import org.slf4j.LoggerFactory;
  * only the patch side differs.
  */
 final class QuickstartTraining implements QuickstartRun {
-    private static final Logger LOG = LoggerFactory.getLogger(QuickstartTraining.class);
-
     private static final List<String> FASHION_MNIST_CLASSES = List.of(
             "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot");
 
@@ -75,22 +73,22 @@ final class QuickstartTraining implements QuickstartRun {
     @Override
     public Result run(QuickstartSettings settings) throws IOException {
         Data data = Data.load(settings.data());
-        LOG.info(
-                "{}: {} training and {} test images",
-                data.name(),
-                data.train().count(),
-                data.test().count());
+        log().info(
+                        "{}: {} training and {} test images",
+                        data.name(),
+                        data.train().count(),
+                        data.test().count());
         BlockCodebook codebook = BlockCodebook.train(
                 data.train().images(), BlockCodebook.Settings.defaults().withSeed(settings.seed()));
         codebook.save(settings.out().resolve("codebook.json"));
         int[][] trainTokens = codebook.encode(data.train().images());
         int[][] testTokens = codebook.encode(data.test().images());
         double reconstructionError = codebook.reconstructionError(data.test().images());
-        LOG.info(
-                "{} codes, {} tokens an image, reconstruction error {}",
-                codebook.vocabulary(),
-                codebook.grid().tokens(),
-                String.format("%.5f", reconstructionError));
+        log().info(
+                        "{} codes, {} tokens an image, reconstruction error {}",
+                        codebook.vocabulary(),
+                        codebook.grid().tokens(),
+                        String.format("%.5f", reconstructionError));
 
         GptSpec spec = GptSpec.of(LAYERS, HEADS, WIDTH)
                 .vocabulary(codebook.vocabulary())
@@ -183,7 +181,7 @@ final class QuickstartTraining implements QuickstartRun {
                     saved.set(file);
                 }
                 double nll = test(network);
-                LOG.info("{}: {} nats per token on the test images", name, String.format("%.4f", nll));
+                log().info("{}: {} nats per token on the test images", name, String.format("%.4f", nll));
                 sheets.add(sheet(
                         name,
                         name.toLowerCase(Locale.ROOT) + ".png",
@@ -305,5 +303,10 @@ final class QuickstartTraining implements QuickstartRun {
                     .toArray();
             return first.images().select(byClass);
         }
+    }
+
+    /** Not a constant: the help, which loads this class too, should not wait for the logger's configuration. */
+    private static Logger log() {
+        return LoggerFactory.getLogger(QuickstartTraining.class);
     }
 }

@@ -56,14 +56,9 @@ final class TrainBenchmark implements Benchmark {
 
     /** Token ids [B, N] and class ids [B, 1]; labels are the token ids. */
     private static MultiDataSet randomBatch(GptSpec spec, int batch) {
-        Random random = new Random(SEED);
-        int[][] tokens = new int[batch][spec.grid().tokens()];
-        int[][] classes = new int[batch][1];
-        for (int b = 0; b < batch; b++) {
-            tokens[b] = random.ints(tokens[b].length, 0, spec.vocabulary()).toArray();
-            classes[b][0] = random.nextInt(spec.classes());
-        }
-        INDArray ids = Nd4j.createFromArray(tokens);
-        return new MultiDataSet(new INDArray[] {ids, Nd4j.createFromArray(classes)}, new INDArray[] {ids});
+        INDArray ids = RandomTokens.of(spec, batch, SEED);
+        int[] classes = new Random(SEED).ints(batch, 0, spec.classes()).toArray();
+        INDArray classIds = Nd4j.createFromArray(classes).reshape(batch, 1);
+        return new MultiDataSet(new INDArray[] {ids, classIds}, new INDArray[] {ids});
     }
 }

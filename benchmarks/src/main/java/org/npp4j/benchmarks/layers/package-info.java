@@ -1,0 +1,2 @@
+/** Operations of {@code npp-layers}. */
+package org.npp4j.benchmarks.layers;

@@ -1,0 +1,2 @@
+/** Operations of {@code npp-losses}. */
+package org.npp4j.benchmarks.losses;

@@ -1,0 +1,2 @@
+/** Operations of {@code npp-schedule}. */
+package org.npp4j.benchmarks.schedule;
