@@ -320,7 +320,11 @@ class BenchCommandTest {
     private Path peer(String name, String seconds, String gib) throws IOException {
         String json = "{\"peer\":\"" + name + "\",\"median_s\":" + seconds + ",\"peak_rss_gib\":" + gib + "}";
         return script(
-                "echo \"$@\" >>\"$0.calls\"", "[ \"$1\" = -c ] && exit", "echo working >&2", "echo '" + json + "'");
+                "echo \"$@\" >>\"$0.calls\"",
+                "[ \"$1\" = -c ] && exit",
+                "[ \"$1\" = bench ] || [ -f \"$1\" ] || exit 9",
+                "echo working >&2",
+                "echo '" + json + "'");
     }
 
     private static List<String> calls(Path program) throws IOException {
