@@ -68,7 +68,7 @@ class CheckpointConversionTest {
             names = {"FLOAT32", "BFLOAT16", "FLOAT64"})
     void fromNetworkToSafetensorsAndBack(TensorType type) throws IOException {
         Path original = folder.resolve("original.safetensors");
-        Safetensors.write(original, inType(read(HALF_WAY), type));
+        Safetensors.write(HALF_WAY, original, inType(read(HALF_WAY), type));
         Path there = folder.resolve("there.zip");
         Path back = folder.resolve("back.safetensors");
         CheckpointConversion.convert(original, there, GQA);
