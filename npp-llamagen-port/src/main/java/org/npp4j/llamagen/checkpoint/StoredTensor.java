@@ -165,11 +165,11 @@ public final class StoredTensor implements TensorSource {
     }
 
     /**
-     * Adds up its numbers in double precision. NaN and infinities count 0, true counts 1.
+     * {@inheritDoc}
      *
-     * @return the sum
      * @throws CheckpointException if it cannot be read
      */
+    @Override
     public synchronized double sum() throws CheckpointException {
         if (sum == null) {
             ElementSum adder = new ElementSum(readableType());
