@@ -37,6 +37,11 @@ public class ClassPrefix extends GraphVertex {
     /** The vertex has no settings of its own; C comes from the condition. */
     public ClassPrefix() {}
 
+    /** {@return C, the condition's positions, as far as input types have told; else 1} */
+    public long getConditionTokens() {
+        return conditionTokens;
+    }
+
     @Override
     public GraphVertex clone() {
         ClassPrefix clone = new ClassPrefix();

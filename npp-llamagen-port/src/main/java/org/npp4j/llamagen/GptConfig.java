@@ -1,6 +1,7 @@
 package org.npp4j.llamagen;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -126,9 +127,10 @@ public record GptConfig(
      * @throws IllegalArgumentException if it does not describe a GPT; the message names the file and the key
      */
     public static GptConfig read(Path file) throws IOException {
-        String text = Files.readString(file);
         try {
-            return parse(text);
+            return parse(Files.readString(file));
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException(file + ": This is not JSON, nor any text in UTF-8", e);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(file + ": " + e.getMessage(), e);
         }
@@ -203,8 +205,13 @@ public record GptConfig(
             throw new IllegalArgumentException("\"multiple_of\" must be at least 1 and \"ffn_dim_multiplier\" above 0,"
                     + " got " + multiple + " and " + multiplier);
         }
-        long exact = (long) (multiplier * (8L * width / 3));
-        int derived = Math.toIntExact((exact + multiple - 1) / multiple * multiple);
+        double exact = Math.floor(multiplier * (8L * width / 3));
+        double rounded = Math.ceil(exact / multiple) * multiple;
+        if (!(rounded <= Integer.MAX_VALUE)) {
+            throw new IllegalArgumentException("A feed-forward width of " + rounded + ", which follows from dim "
+                    + width + ", multiple_of " + multiple + " and ffn_dim_multiplier " + multiplier + ", is too large");
+        }
+        int derived = (int) rounded;
         if (given != 0 && given != derived) {
             throw new IllegalArgumentException("\"ffn_dim\" " + given + " does not agree with " + derived
                     + ", which follows from dim " + width + ", multiple_of " + multiple + " and ffn_dim_multiplier "

@@ -87,7 +87,7 @@ public record GptSpec(
             }
         }
         Objects.requireNonNull(grid, "A GPT needs a token grid: TokenGrid.of(height, width)");
-        if (width % (4 * heads) != 0) {
+        if (width % (4L * heads) != 0) {
             throw new IllegalArgumentException(
                     "The width must be a multiple of 4 x heads, got width " + width + " and " + heads + " heads");
         }
@@ -413,7 +413,12 @@ public record GptSpec(
         private int roundedFeedForwardWidth() {
             long exact = 8L * width / 3;
             long rounded = (exact + feedForwardMultiple - 1) / feedForwardMultiple * feedForwardMultiple;
-            return Math.toIntExact(rounded);
+            if (rounded > Integer.MAX_VALUE) {
+                throw new IllegalArgumentException("A feed-forward width of " + rounded + ", which follows from width "
+                        + width + " and multiple " + feedForwardMultiple + ", is too large; at most "
+                        + Integer.MAX_VALUE + " is allowed");
+            }
+            return (int) rounded;
         }
     }
 }

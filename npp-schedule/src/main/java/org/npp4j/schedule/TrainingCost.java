@@ -23,13 +23,16 @@ import org.deeplearning4j.nn.conf.layers.misc.FrozenLayer;
 import org.deeplearning4j.nn.conf.layers.recurrent.Bidirectional;
 import org.deeplearning4j.nn.conf.layers.recurrent.LastTimeStep;
 import org.deeplearning4j.nn.conf.layers.wrapper.BaseWrapperLayer;
+import org.deeplearning4j.nn.conf.preprocessor.ComposableInputPreProcessor;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.nn.multilayer.MultiLayerNetwork;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.ClassPrefix;
 import org.npp4j.layers.OperationCount;
 import org.npp4j.layers.PatchAverage;
+import org.npp4j.layers.SkipPositions;
 import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TokenGrid;
 
@@ -40,8 +43,9 @@ import org.npp4j.layers.TokenGrid;
  * <p>Counting: one training step is three forward passes (the backward pass counts as two). A layer's forward pass takes
  * the operations that its configuration states ({@link OperationCount}), and else 2 x weights x positions; biases, norms
  * and activations are not counted, embeddings are look-ups and cost nothing. Layers before the {@link PatchAverage} have
- * all n tokens as positions, layers behind it the k patches, layers behind a pooling over the sequence one. Convolutions
- * and Deeplearning4j's own attention layers cost more than this rule says.
+ * all n tokens as positions, layers behind it the k patches, layers behind a pooling over the sequence one. A condition of
+ * C positions in front ({@link ClassPrefix}) makes k + C - 1 of k, until {@link SkipPositions}. Convolutions and
+ * Deeplearning4j's own attention layers cost more than this rule says.
  *
  * @param stages the cost of each stage in order
  * @param nextTokenPositions positions of a run of the same length with p = 1
@@ -56,7 +60,7 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
      *
      * @param patchSide p
      * @param length epochs or iterations in the stage
-     * @param positions patches that pass through the network: examples x k
+     * @param positions that pass through the network: examples x k, with a condition of C positions x (k + C - 1)
      * @param operations floating-point operations, forward and backward
      */
     public record StageCost(int patchSide, int length, long positions, double operations) {}
@@ -105,7 +109,7 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
      */
     public static TrainingCost of(MultiLayerConfiguration network, PatchStages stages, long examplesPerUnit) {
         TokenGrid grid = largestGrid(network.getInputPreProcessors().values());
-        Positions positions = new Positions(grid.tokens(), null);
+        Positions positions = new Positions(grid.tokens(), null, 0);
         List<Work> work = new ArrayList<>();
         for (int i = 0; i < network.getConfs().size(); i++) {
             NeuralNetConfiguration layer = network.getConf(i);
@@ -132,7 +136,7 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
         TokenGrid grid = largestGrid(preProcessors);
         Map<String, Positions> outputs = new HashMap<>();
         for (String input : graph.getNetworkInputs()) {
-            outputs.put(input, new Positions(grid.tokens(), null));
+            outputs.put(input, new Positions(grid.tokens(), null, 0));
         }
         List<Work> work = new ArrayList<>();
         for (String name : graph.getVertices().keySet()) {
@@ -157,13 +161,16 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
         while (vertex instanceof FrozenVertex frozen) {
             vertex = frozen.getUnderlying();
         }
+        if (vertex instanceof ClassPrefix prefix) {
+            positions = positions.behind(prefix);
+        }
         if (vertex instanceof LayerVertex layer) {
             work.add(new Work(layer.getLayerConf(), layer.getLayerConf().getLayer(), positions));
             positions = positions.after(layer.getLayerConf().getLayer());
         } else if (vertex instanceof OperationCount) {
             work.add(new Work(null, vertex, positions));
         } else if (vertex instanceof LastTimeStepVertex) {
-            positions = new Positions(1, null);
+            positions = new Positions(1, null, 0);
         }
         outputs.put(name, positions);
         return positions;
@@ -211,7 +218,10 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
             forward += layer.forwardOperations(patchSide);
         }
         long examples = Math.multiplyExact(length, examplesPerUnit);
-        long positions = Math.multiplyExact(examples, grid.tokens() / grid.tokensPerPatch(patchSide));
+        long patches = grid.tokens() / grid.tokensPerPatch(patchSide);
+        long further =
+                work.stream().mapToLong(part -> part.positions.further).max().orElse(0);
+        long positions = Math.multiplyExact(examples, patches + Math.max(0, further));
         return new StageCost(patchSide, length, positions, PASSES_PER_STEP * forward * examples);
     }
 
@@ -245,10 +255,19 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
         return operations() / nextTokenOperations;
     }
 
-    /** Sequence length somewhere in the network: so many tokens, or as many as a grid has patches. */
-    private record Positions(long tokens, TokenGrid patches) {
+    /**
+     * Sequence length somewhere in the network: so many tokens, or as many as a grid has patches, and further positions
+     * of a condition in front.
+     */
+    private record Positions(long tokens, TokenGrid patches, long further) {
         long with(int patchSide) {
-            return patches == null ? tokens : patches.tokens() / patches.tokensPerPatch(patchSide);
+            long sequence = patches == null ? tokens : patches.tokens() / patches.tokensPerPatch(patchSide);
+            return Math.max(1, sequence + further);
+        }
+
+        /** The first of the condition's C positions takes the place of the sequence's last, which is dropped. */
+        Positions behind(ClassPrefix prefix) {
+            return new Positions(tokens, patches, further + prefix.getConditionTokens() - 1);
         }
 
         /** Where inputs of different length meet: patches if any input has them, else the longest. */
@@ -256,19 +275,25 @@ public record TrainingCost(List<StageCost> stages, long nextTokenPositions, doub
             if ((patches == null) != (other.patches == null)) {
                 return patches == null ? other : this;
             }
-            return tokens >= other.tokens ? this : other;
+            return tokens + further >= other.tokens + other.further ? this : other;
         }
 
         Positions after(InputPreProcessor preProcessor) {
             Positions after = this;
-            for (PatchAverage average : NetworkAccess.patchAverages(preProcessor)) {
-                after = new Positions(average.getGrid().tokens(), average.getGrid());
+            if (preProcessor instanceof ComposableInputPreProcessor parts) {
+                for (InputPreProcessor part : parts.getInputPreProcessors()) {
+                    after = after.after(part);
+                }
+            } else if (preProcessor instanceof PatchAverage average) {
+                after = new Positions(average.getGrid().tokens(), average.getGrid(), 0);
+            } else if (preProcessor instanceof SkipPositions skip) {
+                after = new Positions(tokens, patches, further - skip.getCount());
             }
             return after;
         }
 
         Positions after(Layer layer) {
-            return poolsSequence(layer) ? new Positions(1, null) : this;
+            return poolsSequence(layer) ? new Positions(1, null, 0) : this;
         }
 
         private static boolean poolsSequence(Layer layer) {

@@ -26,9 +26,11 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.nd4j.linalg.learning.config.Adam;
 import org.nd4j.linalg.lossfunctions.LossFunctions;
+import org.npp4j.layers.CaptionEmbedding;
 import org.npp4j.layers.ClassPrefix;
 import org.npp4j.layers.PatchAverage;
 import org.npp4j.layers.RmsNorm;
+import org.npp4j.layers.SkipPositions;
 import org.npp4j.layers.TokenEmbedding;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
@@ -134,6 +136,45 @@ class TrainingCostTest {
         assertEquals((p2 + p1) / (2 * p1), cost.relativeOperations(), 1e-15);
         // attention grows with the square of the length, so coarse stages save more than their tokens
         assertTrue(cost.relativeOperations() < cost.relativeTokens());
+    }
+
+    /** C condition positions make sequences of C + k - 1; the head has k again. */
+    @Test
+    void countsConditionsOfSeveralPositions() {
+        TokenGrid grid = TokenNetworks.GRID;
+        int c = 3;
+        ComputationGraphConfiguration graph = TokenNetworks.settings(new Adam(0.01))
+                .graphBuilder()
+                .addInputs("tokens", "captions")
+                .setInputTypes(InputType.feedForward(grid.tokens()), InputType.recurrent(5, c, RNNFormat.NWC))
+                .addLayer("tokenEmbedding", new TokenEmbedding.Builder(7, 8).build(), "tokens")
+                .addLayer("captionEmbedding", new CaptionEmbedding.Builder(c, 5, 8).build(), "captions")
+                .addVertex("patches", new PreprocessorVertex(new PatchAverage(grid, 1)), "tokenEmbedding")
+                .addVertex("sequence", new ClassPrefix(), "captionEmbedding", "patches")
+                .addLayer(
+                        "block",
+                        new TransformerBlock.Builder(grid, 2, 16)
+                                .conditionTokens(c)
+                                .build(),
+                        "sequence")
+                .addLayer("norm", new RmsNorm.Builder().build(), new SkipPositions(c - 1), "block")
+                .addLayer(
+                        "head",
+                        new DenseLayer.Builder().nIn(8).nOut(7).hasBias(false).build(),
+                        "norm")
+                .setOutputs("head")
+                .validateOutputLayerConfig(false)
+                .build();
+        TrainingCost cost = TrainingCost.of(graph, PatchStages.parse("2:1,1:2"), 10);
+        double captions = 2.0 * c * (5 * 8 + 8 * 8);
+        double matrices = 2.0 * (4 * 8 * 8 + 3 * 8 * 16);
+        double head = 2.0 * 8 * 7;
+        double p2 = captions + 6 * matrices + 4 * 6 * 6 * 8 + 4 * head;
+        double p1 = captions + 18 * matrices + 4 * 18 * 18 * 8 + 16 * head;
+        assertEquals(10 * 3 * p2, cost.stages().get(0).operations());
+        assertEquals(10 * 3 * p1, cost.stages().get(1).operations());
+        assertEquals(10 * 6, cost.stages().get(0).positions());
+        assertEquals(10 * 18, cost.stages().get(1).positions());
     }
 
     private static ComputationGraphConfiguration transformer(int blocks) {

@@ -1,16 +1,13 @@
 package org.npp4j.samples;
 
 import java.io.IOException;
-import java.util.concurrent.Callable;
+import java.io.PrintWriter;
 import java.util.function.Supplier;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.schedule.PatchStages;
 import picocli.CommandLine.Command;
-import picocli.CommandLine.Mixin;
-import picocli.CommandLine.Model.CommandSpec;
-import picocli.CommandLine.Spec;
 
 /** {@code npp add-npp}: trains the networks of {@link AddNppToYourModel}. */
 @Command(
@@ -20,7 +17,7 @@ import picocli.CommandLine.Spec;
                         + " the two networks.",
         footer = {"", "Takes less than a minute on two processor cores."},
         sortOptions = false)
-final class AddNppCommand implements Callable<Integer> {
+final class AddNppCommand extends ExampleCommand {
     /** Training images of each class. */
     static final int IMAGES_PER_CLASS = 64;
 
@@ -30,27 +27,15 @@ final class AddNppCommand implements Callable<Integer> {
     private static final int CODEBOOK_ROUNDS = 10;
     private static final int BLOCKS_PER_CODE = 100;
 
-    private final Supplier<Backend> backend;
     private final int imagesPerClass;
 
-    @Spec
-    private CommandSpec spec;
-
-    @Mixin
-    private ExampleOptions options;
-
-    @Mixin
-    private StandardOptions standardOptions;
-
     AddNppCommand(Supplier<Backend> backend, int imagesPerClass) {
-        this.backend = backend;
+        super(backend);
         this.imagesPerClass = imagesPerClass;
     }
 
     @Override
-    public Integer call() throws IOException {
-        PatchStages stages = options.stages();
-        backend.get();
+    void train(PatchStages stages, long seed, PrintWriter out) throws IOException {
         PixelImages train = images(LabelledImages.Split.TRAIN, imagesPerClass);
         PixelImages test = images(LabelledImages.Split.TEST, TEST_IMAGES_PER_CLASS);
         BlockCodebook codebook = BlockCodebook.train(
@@ -58,16 +43,15 @@ final class AddNppCommand implements Callable<Integer> {
                 BlockCodebook.Settings.defaults()
                         .withCodes(CODES)
                         .withEffort(CODEBOOK_ROUNDS, CODES * BLOCKS_PER_CODE)
-                        .withSeed(options.seed()));
+                        .withSeed(seed));
         new NtpAgainstNpp(
                         TokenBatches.of(codebook.encode(train), CODES, BATCH),
                         TokenBatches.one(codebook.encode(test), CODES),
-                        spec.commandLine().getOut())
+                        out)
                 .run(
-                        AddNppToYourModel.stock(CODES, codebook.grid(), options.seed()),
-                        AddNppToYourModel.withNpp(CODES, codebook.grid(), options.seed(), stages),
+                        AddNppToYourModel.stock(CODES, codebook.grid(), seed),
+                        AddNppToYourModel.withNpp(CODES, codebook.grid(), seed, stages),
                         stages);
-        return 0;
     }
 
     private static PixelImages images(LabelledImages.Split split, int perClass) throws IOException {

@@ -73,7 +73,7 @@ final class ConvertCommand implements Callable<Integer> {
                 model == null ? null : size(), config == null ? null : GptConfig.read(config), average);
         backend.get();
         CheckpointConversion.Result result = CheckpointConversion.convert(in, out, known);
-        result.notes().forEach(note -> spec.commandLine().getErr().println("npp: note: " + note));
+        result.notes().forEach(note -> spec.commandLine().getErr().println("npp: note: " + Failure.oneLine(note)));
         spec.commandLine().getErr().flush();
         spec.commandLine().getOut().println(line(in, Files.size(in), result));
         spec.commandLine().getOut().flush();

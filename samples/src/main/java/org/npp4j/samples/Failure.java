@@ -1,5 +1,6 @@
 package org.npp4j.samples;
 
+import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.FileAlreadyExistsException;
@@ -9,6 +10,8 @@ import java.nio.file.ReadOnlyFileSystemException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
+import java.util.stream.Collectors;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
 import org.npp4j.llamagen.checkpoint.GptMismatchException;
 
@@ -19,6 +22,12 @@ import org.npp4j.llamagen.checkpoint.GptMismatchException;
  */
 final class Failure {
     private static final String REFUSED = "Allocation failed: [";
+
+    private static final Set<Class<?>> SELF_EXPLAINING = Set.of(
+            IllegalArgumentException.class,
+            IllegalStateException.class,
+            IOException.class,
+            FileNotFoundException.class);
 
     private Failure() {}
 
@@ -33,7 +42,7 @@ final class Failure {
         for (Throwable cause : chain) {
             if (cause instanceof GptMismatchException) {
                 // the one failure of more than a line: it lists tensors
-                return cause.getMessage();
+                return cause.getMessage().lines().map(Terminal::printable).collect(Collectors.joining("\n"));
             }
             String known = known(cause);
             if (known != null) {
@@ -47,9 +56,7 @@ final class Failure {
         return oneLine(
                 message == null || message.isBlank()
                         ? "Unexpected " + thrown.getClass().getSimpleName() + "; --verbose shows where"
-                        : isArgumentOrState(thrown)
-                                ? message
-                                : thrown.getClass().getSimpleName() + ": " + message);
+                        : explainsItself(thrown) ? message : thrown.getClass().getSimpleName() + ": " + message);
     }
 
     private static String known(Throwable cause) {
@@ -125,8 +132,9 @@ final class Failure {
         return String.valueOf(cause.getMessage()).startsWith(REFUSED);
     }
 
-    private static boolean isArgumentOrState(Throwable thrown) {
-        return thrown.getClass() == IllegalArgumentException.class || thrown.getClass() == IllegalStateException.class;
+    /** The kinds that our own messages come with; the name of any other says more than its message alone. */
+    private static boolean explainsItself(Throwable thrown) {
+        return SELF_EXPLAINING.contains(thrown.getClass());
     }
 
     private static boolean mentions(Throwable cause, String text) {
@@ -147,6 +155,6 @@ final class Failure {
     }
 
     static String oneLine(String text) {
-        return text.replaceAll("\\s*\\R\\s*", " ").strip();
+        return Terminal.printable(text.replaceAll("\\s*\\R\\s*", " ").strip());
     }
 }

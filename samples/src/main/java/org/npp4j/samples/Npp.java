@@ -65,7 +65,7 @@ public final class Npp implements Runnable {
                         new QuickstartCommand(new QuickstartTraining(), Backend::start),
                         new AddNppCommand(Backend::start, AddNppCommand.IMAGES_PER_CLASS),
                         new AddNppTextCommand(Backend::start, AddNppTextCommand.EXAMPLES),
-                        new InspectCommand(),
+                        new InspectCommand(Backend::start),
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),

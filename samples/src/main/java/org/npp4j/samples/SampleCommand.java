@@ -10,7 +10,9 @@ import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSize;
 import org.npp4j.llamagen.GptSpec;
@@ -42,7 +44,7 @@ import picocli.CommandLine.Spec;
             "",
             "Image i depends on the settings, the seed and i alone, not on the batch size. The folder holds what is done"
                     + " at any time; the same command again goes on behind it, with --num-samples raised too. Other"
-                    + " settings begin anew."
+                    + " settings begin anew and remove what an earlier run left there."
         },
         sortOptions = false)
 final class SampleCommand implements Callable<Integer> {
@@ -298,7 +300,10 @@ final class SampleCommand implements Callable<Integer> {
             if (average) {
                 stored = stored.average().orElseThrow(() -> usage("--ema: " + checkpoint + " holds no moving average"));
             }
-            ComputationGraph network = LlamaGen.of(spec(stored)).init();
+            GptSpec spec = spec(stored);
+            // before memory is taken for a model that it does not fit
+            stored.requireFits(spec);
+            ComputationGraph network = LlamaGen.of(spec).init(Nd4j.create(DataType.FLOAT, 1, spec.parameters()));
             stored.loadInto(network);
             return network;
         }

@@ -18,7 +18,7 @@ import org.npp4j.llamagen.tokenizer.ImageTokenizer;
  * The folder of a run of drawing: tokens.npy [images, N], classes.npy [images], a PNG for each image, and settings.txt.
  *
  * <p>It holds the images that are done, whole, at any time. A run with the same settings goes on behind them; one with
- * others begins anew.
+ * others begins anew and removes what is there.
  */
 final class SampleFiles {
     private static final String TOKENS = "tokens.npy";
@@ -51,13 +51,25 @@ final class SampleFiles {
         settings.forEach(
                 (name, value) -> text.append(name).append(": ").append(value).append('\n'));
         Path file = folder.resolve(SETTINGS);
-        boolean same = Files.exists(file) && Files.readString(file).contentEquals(text);
-        if (!same) {
+        boolean isOurs = Files.exists(file);
+        if (!isOurs || !Files.readString(file).contentEquals(text)) {
             Files.deleteIfExists(folder.resolve(TOKENS));
+            if (isOurs) {
+                removePictures(folder);
+            }
             AtomicFile.writeText(file, text.toString());
         }
         Path done = folder.resolve(TOKENS);
         return new SampleFiles(folder, tokenizer, Files.exists(done) ? read(done, tokens) : new int[0][]);
+    }
+
+    /** Else those of a longer run would stand beside the new ones as if they belonged to them. */
+    private static void removePictures(Path folder) throws IOException {
+        Files.deleteIfExists(folder.resolve(CLASSES));
+        int image = 0;
+        while (Files.deleteIfExists(picture(folder, image))) {
+            image++;
+        }
     }
 
     private static int[][] read(Path file, int tokens) throws IOException {
@@ -87,7 +99,7 @@ final class SampleFiles {
             PngSheet sheet = new PngSheet.Builder().columns(1).gap(0).build();
             PixelImages pictures = tokenizer.decode(more);
             for (int i = 0; i < more.length; i++) {
-                sheet.write(picture(first + i), pictures.select(i));
+                sheet.write(picture(folder, first + i), pictures.select(i));
             }
         }
         images = Arrays.copyOf(images, first + more.length);
@@ -99,7 +111,7 @@ final class SampleFiles {
         NpyFile.writeInt64(folder.resolve(TOKENS), images);
     }
 
-    private Path picture(int image) {
+    private static Path picture(Path folder, int image) {
         return folder.resolve(String.format(Locale.ROOT, "%06d.png", image));
     }
 
@@ -108,8 +120,8 @@ final class SampleFiles {
         return TOKENS + (withClasses ? ", " + CLASSES : "")
                 + (tokenizer == null
                         ? ""
-                        : ", " + picture(0).getFileName() + " to "
-                                + picture(images.length - 1).getFileName())
+                        : ", " + picture(folder, 0).getFileName() + " to "
+                                + picture(folder, images.length - 1).getFileName())
                 + " in " + folder;
     }
 }

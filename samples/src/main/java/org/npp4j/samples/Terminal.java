@@ -1,6 +1,6 @@
 package org.npp4j.samples;
 
-/** Whether someone watches. */
+/** Whether someone watches, and what may be shown. */
 final class Terminal {
     /** Set by the launcher, which can ask whether standard error is a terminal; the JVM cannot. */
     static final String PROPERTY = "npp.terminal";
@@ -16,5 +16,10 @@ final class Terminal {
     static boolean isInteractive(String property, boolean console, String term, String ci) {
         boolean terminal = property == null ? console : Boolean.parseBoolean(property);
         return terminal && !"dumb".equals(term) && (ci == null || ci.isEmpty());
+    }
+
+    /** {@return a text from outside that cannot move the cursor, nor hide what is there} */
+    static String printable(String text) {
+        return text.replaceAll("[\\p{Cc}\\p{Cf}]", "?");
     }
 }

@@ -62,7 +62,8 @@ class CheckpointCommandsTest {
         Path zip = folder.resolve("a.zip");
         fails(1, "--config FILE.json", "convert", CHECKPOINT.toString(), zip.toString());
         fails(1, "must end in .pt", "convert", CHECKPOINT.toString(), "a.onnx");
-        fails(1, "There is no", "convert", folder.resolve("none.pt").toString(), zip.toString());
+        fails(1, "does not exist", "convert", folder.resolve("none.pt").toString(), zip.toString());
+        fails(1, "is a folder", "convert", folder.toString(), zip.toString());
         fails(2, "GPT-XXL", "convert", CHECKPOINT.toString(), zip.toString(), "--model", "GPT-M");
         fails(
                 2,
@@ -120,7 +121,7 @@ class CheckpointCommandsTest {
     void parityExplainsItselfInALine() throws IOException {
         fails(2, "--tolerance must be", arguments(CHECKPOINT, "--tolerance", "0"));
         fails(2, "--golden", "parity", "--checkpoint", CHECKPOINT.toString(), "--config", CONFIG.toString());
-        fails(1, "There is no", arguments(folder.resolve("none.pt")));
+        fails(1, "does not exist", arguments(folder.resolve("none.pt")));
         Path config = folder.resolve("config.json");
         Files.writeString(config, Files.readString(CONFIG).replace("\"training\"", "\"trainings\""));
         fails(1, "no \"training\"", with(config));
@@ -128,6 +129,7 @@ class CheckpointCommandsTest {
         fails(1, "multiple of 4 x heads", with(config));
         Files.writeString(config, "{\"config\": {\"codebook_size\": 256}}");
         fails(1, "describes no GPT", with(config));
+        fails(1, "nor any text in UTF-8", with(CHECKPOINT));
         Files.writeString(config, "{");
         fails(1, "is not JSON", with(config));
     }

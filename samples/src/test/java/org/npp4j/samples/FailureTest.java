@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.EOFException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.AccessDeniedException;
@@ -109,7 +110,9 @@ class FailureTest {
         says(new java.nio.file.NoSuchFileException("train.gz"), "There is no train.gz");
         says(new java.nio.file.ReadOnlyFileSystemException(), "read-only");
         says(new java.nio.file.FileSystemException("a", null, "odd"), "Cannot use a: odd");
-        says(new IOException("cut off"), "IOException: cut off");
+        assertEquals("a.json holds no tokenizer", Failure.explain(new IOException("a.json holds no tokenizer")));
+        says(new EOFException("cut off"), "EOFException: cut off");
+        assertEquals("a?[2Jb c", Failure.explain(new IOException("a\u009b[2Jb\nc")));
     }
 
     @Test

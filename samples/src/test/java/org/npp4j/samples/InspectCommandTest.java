@@ -13,8 +13,13 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.deeplearning4j.util.ModelSerializer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.TokenGrid;
+import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.PyTorchWriter;
 import org.npp4j.llamagen.checkpoint.SafetensorsWriter;
 import org.npp4j.llamagen.checkpoint.TensorSource;
@@ -81,6 +86,43 @@ class InspectCommandTest {
     }
 
     @Test
+    void aNetwork() throws Exception {
+        GptSpec spec = GptSpec.of(1, 2, 16)
+                .feedForwardMultiple(8)
+                .vocabulary(9)
+                .classes(4)
+                .grid(TokenGrid.of(2, 2))
+                .build();
+        Path zip = folder.resolve("model.zip");
+        ModelSerializer.writeModel(LlamaGen.of(spec).init(), zip.toFile(), false);
+        assertEquals(0, npp("inspect", zip.toString()), err::toString);
+        List<String> lines = out.toString().lines().toList();
+        assertTrue(lines.get(0).endsWith("model.zip: Deeplearning4j"), out::toString);
+        assertTrue(
+                lines.get(2).matches("model\\.cls_embedding\\.embedding_table\\.weight +float32 +\\[5, 16\\] +.*"),
+                out::toString);
+        assertTrue(lines.get(lines.size() - 1).startsWith("11 tensors, "), out::toString);
+        assertEquals(0, npp("inspect", "--json", zip.toString()), err::toString);
+        assertTrue(
+                out.toString().contains("\"model.norm.weight\":{\"dtype\":\"float32\",\"shape\":[16],\"sum\":16.0}"),
+                out::toString);
+    }
+
+    @Test
+    void aSumThatNoDoubleHolds() throws Exception {
+        Path file = folder.resolve("large.pt");
+        double largest = Double.MAX_VALUE;
+        PyTorchWriter.write(
+                file,
+                Map.of(
+                        "a", TensorSource.of(Nd4j.createFromArray(largest, largest)),
+                        "b", TensorSource.of(Nd4j.createFromArray(-largest, -largest, -largest))));
+        assertEquals(0, npp("inspect", "--json", file.toString()), err::toString);
+        assertTrue(out.toString().contains("\"sum\":1.7976931348623157E308"), out::toString);
+        assertTrue(out.toString().contains("\"sum\":-1.7976931348623157E308"), out::toString);
+    }
+
+    @Test
     void aFileWithoutTensors() throws Exception {
         Path file = folder.resolve("number.pt");
         PyTorchWriter.write(file, 7L);
@@ -139,6 +181,10 @@ class InspectCommandTest {
     private int npp(String... args) {
         out.getBuffer().setLength(0);
         err.getBuffer().setLength(0);
-        return Npp.run(List.of(new InspectCommand()), new PrintWriter(out, true), new PrintWriter(err, true), args);
+        return Npp.run(
+                List.of(new InspectCommand(Backend::start)),
+                new PrintWriter(out, true),
+                new PrintWriter(err, true),
+                args);
     }
 }

@@ -137,17 +137,12 @@ public final class CheckpointConversion {
             return writeNetwork(GptCheckpoint.of(in, root));
         }
         Object plain = CheckpointTree.plain(root);
-        List<TensorSource> tensors = new ArrayList<>();
         if (extension.equals("safetensors")) {
-            tensors.addAll(Safetensors.write(out, plain).values());
-            return result("safetensors", tensors);
+            return result(
+                    "safetensors", List.copyOf(Safetensors.write(in, out, plain).values()));
         }
         PyTorchWriter.write(out, plain);
-        CheckpointTree.toJson(plain, (path, tensor) -> {
-            tensors.add(tensor);
-            return path;
-        });
-        return result("PyTorch", tensors);
+        return result("PyTorch", CheckpointTree.tensors(plain));
     }
 
     private Result writeNetwork(GptCheckpoint whole) throws IOException {
@@ -155,7 +150,7 @@ public final class CheckpointConversion {
         GptConfig config = config(checkpoint);
         checkpoint.requireFits(config.spec());
         Optional<AdamState> adam = optimizer(checkpoint, config.spec());
-        long steps = checkpoint.steps().orElse(adam.map(AdamState::step).orElse(0L));
+        int steps = checkpoint.iteration(adam);
         if (adam.isPresent() && adam.get().step() != steps) {
             notes.add("the optimizer has made " + adam.get().step() + " steps, the checkpoint says " + steps
                     + ": the network's counter is the latter");
@@ -171,7 +166,7 @@ public final class CheckpointConversion {
                 .weightDecay(adam.map(AdamState::weightDecay).orElse(PUBLISHED_DECAY))
                 .dataType(type)
                 .build();
-        configuration.setIterationCount(Math.toIntExact(steps));
+        configuration.setIterationCount(steps);
         NetworkLayout layout = NetworkLayout.of(configuration);
         if (adam.isPresent() && layout.stateLength() > MAX_STATE) {
             notes.add(

@@ -62,20 +62,20 @@ final class ConversionMemo {
                 AdamState.Moments moments = entry.getValue();
                 known.put(moments.mean(), entry(Role.MEAN, moments.mean(), entry.getKey()));
                 known.put(moments.square(), entry(Role.SQUARE, moments.square(), entry.getKey()));
-                if (moments.step() instanceof TensorSource step) {
+                if (moments.step() instanceof TensorSource step && bytes(step) <= MAX_INLINE) {
                     known.put(step, inlined(Role.STEP, step));
                 }
             }
         }
-        Map<TensorSource, ObjectNode> small = new IdentityHashMap<>();
-        forEachTensor(checkpoint.root(), tensor -> {
+        Object root = CheckpointTree.plain(checkpoint.root());
+        for (TensorSource tensor : CheckpointTree.tensors(root)) {
             if (!known.containsKey(tensor) && bytes(tensor) <= MAX_INLINE) {
-                small.put(tensor, inlined(Role.OTHER, tensor));
+                known.put(tensor, inlined(Role.OTHER, tensor));
             }
-        });
+        }
         ObjectNode tensors = JsonNodeFactory.instance.objectNode();
-        JsonNode tree = CheckpointTree.toJson(CheckpointTree.plain(checkpoint.root()), (path, tensor) -> {
-            ObjectNode entry = known.containsKey(tensor) ? known.get(tensor) : small.get(tensor);
+        JsonNode tree = CheckpointTree.toJson(checkpoint.path(), root, (path, tensor) -> {
+            ObjectNode entry = known.get(tensor);
             if (entry == null) {
                 leftOut.merge(path.contains(".") ? path.substring(0, path.indexOf('.')) : path, 1, Integer::sum);
                 return null;
@@ -119,25 +119,6 @@ final class ConversionMemo {
                 * tensor.type().bytes();
     }
 
-    @FunctionalInterface
-    private interface TensorAction {
-        void accept(TensorSource tensor) throws IOException;
-    }
-
-    private static void forEachTensor(Object value, TensorAction action) throws IOException {
-        if (value instanceof TensorSource tensor) {
-            action.accept(tensor);
-        } else if (value instanceof Map<?, ?> map) {
-            for (Object entry : map.values()) {
-                forEachTensor(entry, action);
-            }
-        } else if (value instanceof Iterable<?> items) {
-            for (Object item : items) {
-                forEachTensor(item, action);
-            }
-        }
-    }
-
     /**
      * One tensor of the memo.
      *
@@ -161,20 +142,25 @@ final class ConversionMemo {
                 for (int i = 0; i < shape.length; i++) {
                     shape[i] = entry.path("shape").get(i).asLong();
                 }
-                return new Remembered(
-                        Role.valueOf(entry.path("role").asText()),
-                        type,
-                        entry.path("parameter").asText(),
-                        shape,
-                        Base64.getDecoder().decode(entry.path("bytes").asText()));
-            } catch (IllegalArgumentException e) {
-                throw new CheckpointException(file, "is damaged: its " + NetworkZip.MEMO + " has " + e.getMessage(), e);
+                Role role = Role.valueOf(entry.path("role").asText());
+                byte[] bytes = Base64.getDecoder().decode(entry.path("bytes").asText());
+                if ((role == Role.STEP || role == Role.OTHER)
+                        && Pickler.elementsOf(shape) * type.bytes() != bytes.length) {
+                    throw new IllegalArgumentException(
+                            bytes.length + " bytes for " + Arrays.toString(shape) + " of " + type.label());
+                }
+                return new Remembered(role, type, entry.path("parameter").asText(), shape, bytes);
+            } catch (IllegalArgumentException | ArithmeticException e) {
+                throw new CheckpointException(
+                        file,
+                        "is damaged: its " + NetworkZip.MEMO + " has " + e.getMessage() + ". Get the file again",
+                        e);
             }
         }
 
         /** A tensor whose numbers are here; a step is counted on. */
         TensorSource inlined(Path file, long further) throws CheckpointException {
-            if (further == 0) {
+            if (further == 0 || bytes.length == 0) {
                 return new Bytes(type, shape, bytes);
             }
             ByteBuffer counted = ByteBuffer.wrap(bytes.clone()).order(ByteOrder.LITTLE_ENDIAN);

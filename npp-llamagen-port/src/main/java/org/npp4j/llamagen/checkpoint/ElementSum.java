@@ -1,13 +1,18 @@
 package org.npp4j.llamagen.checkpoint;
 
+import java.io.IOException;
+import java.io.OutputStream;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 
 /**
- * Adds up numbers in double precision; NaN and infinities count 0. Short runs are added plainly, their sums with
+ * Adds up numbers in double precision; NaN and infinities count 0, and a sum beyond the largest double is that. Short runs are added plainly, their sums with
  * compensation (Neumaier), so that the rounding error does not grow with the length.
  */
 final class ElementSum {
     private static final int RUN = 512;
+    /** Bytes, a multiple of every type's. */
+    private static final int BLOCK = 1 << 16;
 
     private final TensorType type;
     private double sum;
@@ -15,6 +20,33 @@ final class ElementSum {
 
     ElementSum(TensorType type) {
         this.type = type;
+    }
+
+    /** Adds up all numbers of a tensor. */
+    static double of(TensorSource tensor) throws IOException {
+        ElementSum sum = new ElementSum(tensor.type());
+        ByteBuffer block = ByteBuffer.allocate(BLOCK).order(ByteOrder.LITTLE_ENDIAN);
+        tensor.writeTo(new OutputStream() {
+            @Override
+            public void write(int value) {
+                write(new byte[] {(byte) value}, 0, 1);
+            }
+
+            @Override
+            public void write(byte[] bytes, int from, int length) {
+                for (int done = 0; done < length; ) {
+                    int count = Math.min(length - done, block.remaining());
+                    block.put(bytes, from + done, count);
+                    done += count;
+                    if (!block.hasRemaining()) {
+                        sum.add(block.flip());
+                        block.clear();
+                    }
+                }
+            }
+        });
+        sum.add(block.flip());
+        return sum.value();
     }
 
     /** Adds all numbers that remain in the buffer, little endian. */
@@ -27,11 +59,17 @@ final class ElementSum {
 
     /** {@return the sum so far} */
     double value() {
-        return Double.isInfinite(sum) ? sum : sum + compensation;
+        return bounded(sum + compensation);
     }
 
-    private void addCompensated(double value) {
-        double next = sum + value;
+    /** A sum beyond the largest double stays there: infinity would end in infinity or in no number at all. */
+    private static double bounded(double value) {
+        return Math.max(-Double.MAX_VALUE, Math.min(Double.MAX_VALUE, value));
+    }
+
+    private void addCompensated(double run) {
+        double value = bounded(run);
+        double next = bounded(sum + value);
         compensation += Math.abs(sum) >= Math.abs(value) ? (sum - next) + value : (value - next) + sum;
         sum = next;
     }

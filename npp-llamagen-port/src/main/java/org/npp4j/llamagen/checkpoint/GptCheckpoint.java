@@ -50,9 +50,12 @@ public final class GptCheckpoint {
     static final String CONFIG = "config";
 
     private static final List<String> HOLDERS = List.of(MODEL, "module", "state_dict");
-    private static final Pattern PREFIXES = Pattern.compile("^((_orig_mod|module)\\.)+");
+    private static final List<String> PREFIXES = List.of("module.", "_orig_mod.");
     private static final Pattern BUFFER =
             Pattern.compile("(.*\\.)?(freqs_cis|causal_mask)|(.*\\.)?(kv_cache|k_cache|v_cache)(\\..*)?");
+    /** Far more than any published model has; a larger side comes from arguments that mean something else. */
+    private static final int MAX_GRID_SIDE = 1024;
+
     private static final String TOKEN_TABLE = "tok_embeddings.weight";
     private static final Pattern BLOCK = Pattern.compile("layers\\.(\\d{1,9})\\..*");
 
@@ -120,7 +123,17 @@ public final class GptCheckpoint {
     }
 
     static String publishedName(String key) {
-        return PREFIXES.matcher(key).replaceFirst("");
+        int start = 0;
+        for (boolean found = true; found; ) {
+            found = false;
+            for (String prefix : PREFIXES) {
+                if (key.startsWith(prefix, start)) {
+                    start += prefix.length();
+                    found = true;
+                }
+            }
+        }
+        return key.substring(start);
     }
 
     static boolean isBuffer(String name) {
@@ -155,7 +168,7 @@ public final class GptCheckpoint {
 
     /** {@return the training steps that the weights have seen, if the file says it} */
     public OptionalLong steps() {
-        return root instanceof Map<?, ?> map && map.get(STEPS) instanceof Long steps
+        return root instanceof Map<?, ?> map && map.get(STEPS) instanceof Long steps && steps >= 0
                 ? OptionalLong.of(steps)
                 : OptionalLong.empty();
     }
@@ -198,8 +211,13 @@ public final class GptCheckpoint {
 
     private GptSpec configured(Map<?, ?> config) throws CheckpointException {
         try {
-            return GptConfig.parse(new ObjectMapper().writeValueAsString(config))
+            GptSpec spec = GptConfig.parse(new ObjectMapper().writeValueAsString(config))
                     .spec();
+            if (spec.layers() > weights.size()) {
+                throw new IllegalArgumentException("n_layer is " + spec.layers() + ", but the file has only "
+                        + weights.size() + " tensors of weights");
+            }
+            return spec;
         } catch (JsonProcessingException | IllegalArgumentException e) {
             throw new CheckpointException(file, "describes its model in args.config wrongly: " + e.getMessage(), e);
         }
@@ -246,8 +264,10 @@ public final class GptCheckpoint {
                 && downsampling > 0
                 && pixels >= downsampling
                 && pixels % downsampling == 0) {
-            int side = Math.toIntExact(pixels / downsampling);
-            return TokenGrid.of(side, side);
+            long side = pixels / downsampling;
+            if (side <= MAX_GRID_SIDE) {
+                return TokenGrid.of((int) side, (int) side);
+            }
         }
         return TokenGrid.of(16, 16);
     }
@@ -391,8 +411,7 @@ public final class GptCheckpoint {
             layout.requireAdam();
         }
         loadInto(network);
-        long steps = steps().orElse(adam.map(AdamState::step).orElse(0L));
-        network.getConfiguration().setIterationCount(Math.toIntExact(steps));
+        network.getConfiguration().setIterationCount(iteration(adam));
         if (adam.isEmpty()) {
             return false;
         }
@@ -405,6 +424,22 @@ public final class GptCheckpoint {
             load(moments == null ? null : moments.square(), flat, slot.secondMoment(), parameter);
         }
         return true;
+    }
+
+    /**
+     * The network's counter of iterations.
+     *
+     * @param adam the optimizer's state, if there is one
+     * @return the file's steps, or else the optimizer's, or 0
+     * @throws CheckpointException if Deeplearning4j cannot count that far
+     */
+    int iteration(Optional<AdamState> adam) throws CheckpointException {
+        long steps = steps().orElse(adam.map(AdamState::step).orElse(0L));
+        if (steps != (int) steps) {
+            throw new CheckpointException(
+                    file, "says to have made " + steps + " steps; Deeplearning4j counts to " + Integer.MAX_VALUE);
+        }
+        return (int) steps;
     }
 
     private static void load(TensorSource source, INDArray state, long offset, GptParameter parameter)

@@ -21,6 +21,7 @@ import org.nd4j.shade.jackson.databind.JsonNode;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSize;
 import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.LlamaGen;
 
 /**
  * A GPT of Deeplearning4j taken apart, to be written as a checkpoint.
@@ -38,7 +39,13 @@ record NetworkState(
         INDArray updaterState,
         JsonNode memo) {
 
+    /**
+     * Takes a network apart.
+     *
+     * @throws IllegalArgumentException if LlamaGen has not built it
+     */
     static NetworkState of(ComputationGraph network) {
+        LlamaGen.specOf(network.getConfiguration());
         INDArray parameters = network.params();
         INDArray state = network.getUpdater(false) == null
                 ? null
@@ -52,8 +59,8 @@ record NetworkState(
     }
 
     /** {@return the checkpoint, as PyTorchWriter takes it} */
-    Map<String, Object> checkpoint() {
-        NetworkLayout layout = NetworkLayout.of(configuration);
+    Map<String, Object> checkpoint() throws CheckpointException {
+        NetworkLayout layout = layout();
         GptSpec spec = layout.spec();
         Map<String, Object> model = new LinkedHashMap<>();
         for (GptParameter parameter : GptParameters.of(spec)) {
@@ -67,6 +74,32 @@ record NetworkState(
         root.put(GptCheckpoint.STEPS, (long) configuration.getIterationCount());
         root.put(GptCheckpoint.ARGS, arguments(spec));
         return root;
+    }
+
+    private NetworkLayout layout() throws CheckpointException {
+        NetworkLayout layout;
+        try {
+            layout = NetworkLayout.of(configuration);
+        } catch (IllegalArgumentException e) {
+            throw new CheckpointException(
+                    file,
+                    "holds a network that is no GPT of LlamaGen: " + e.getMessage() + ". Load it with ModelSerializer",
+                    e);
+        }
+        if (parameters.length() != layout.parameters()) {
+            throw new CheckpointException(
+                    file,
+                    "is damaged: it has " + parameters.length() + " parameters, its configuration says "
+                            + layout.parameters() + ". Get the file again");
+        }
+        if (updaterState != null && updaterState.length() != layout.stateLength()) {
+            throw new CheckpointException(
+                    file,
+                    "is damaged: its optimizer has " + updaterState.length()
+                            + " numbers of state, its configuration says " + layout.stateLength()
+                            + ". Get the file again");
+        }
+        return layout;
     }
 
     private TensorSource weight(NetworkLayout layout, GptParameter parameter) {
@@ -171,7 +204,7 @@ record NetworkState(
         if (memo == null) {
             return checkpoint();
         }
-        NetworkLayout layout = NetworkLayout.of(configuration);
+        NetworkLayout layout = layout();
         Map<String, GptParameter> byName = new LinkedHashMap<>();
         GptParameters.of(layout.spec()).forEach(parameter -> byName.put(parameter.name(), parameter));
         long further =

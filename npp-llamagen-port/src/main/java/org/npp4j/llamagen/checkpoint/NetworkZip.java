@@ -5,15 +5,18 @@ import java.io.DataInputStream;
 import java.io.DataOutputStream;
 import java.io.EOFException;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
+import java.io.UTFDataFormatException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
-import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedOutputStream;
 import java.util.zip.ZipEntry;
@@ -30,6 +33,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.llamagen.files.AtomicFile;
+import org.npp4j.llamagen.files.ZipSizes;
 
 /**
  * Networks in Deeplearning4j's own file, the one that {@link ModelSerializer} writes and reads, without its limits: streamed
@@ -58,19 +62,35 @@ public final class NetworkZip {
      * Whether a file holds a network.
      *
      * @param file any file
-     * @return whether it does, by its content
-     * @throws IOException if it cannot be read
+     * @return whether it does, by its content; false if it cannot be read
      */
-    public static boolean isNetwork(Path file) throws IOException {
-        if (!Files.exists(file)) {
-            throw new NoSuchFileException(file.toString());
-        }
-        try (ZipFile zip = new ZipFile(file.toFile())) {
-            return zip.getEntry(ModelSerializer.CONFIGURATION_JSON) != null
-                    && zip.getEntry(ModelSerializer.COEFFICIENTS_BIN) != null;
-        } catch (ZipException e) {
+    public static boolean isNetwork(Path file) {
+        try (FileBytes bytes = FileBytes.open(file)) {
+            return new ZipDirectory(bytes, new HeapBudget(file))
+                    .entries()
+                    .keySet()
+                    .containsAll(List.of(ModelSerializer.CONFIGURATION_JSON, ModelSerializer.COEFFICIENTS_BIN));
+        } catch (CheckpointException e) {
             return false;
         }
+    }
+
+    /**
+     * The parameters of a GPT, and its optimizer's state, as they stand in a PyTorch file: under the same names and in the
+     * same shapes.
+     *
+     * @param file written by this class or by ModelSerializer
+     * @return the tensors by name, in memory
+     * @throws CheckpointException if the file holds no network built by LlamaGen, or is damaged
+     * @throws IOException if it cannot be read
+     */
+    public static Map<String, TensorSource> tensors(Path file) throws IOException {
+        Map<String, TensorSource> tensors = new LinkedHashMap<>();
+        CheckpointTree.toJson(file, read(file, true).restored(new ArrayList<>()), (name, tensor) -> {
+            tensors.put(name, tensor);
+            return name;
+        });
+        return tensors;
     }
 
     /**
@@ -92,6 +112,7 @@ public final class NetworkZip {
         return network;
     }
 
+    /** Takes a file apart; no network is made. */
     static NetworkState read(Path file, boolean updater) throws IOException {
         try (ZipFile zip = new ZipFile(file.toFile())) {
             ZipEntry memo = zip.getEntry(MEMO);
@@ -102,7 +123,7 @@ public final class NetworkZip {
                     vector(zip, require(file, zip, ModelSerializer.COEFFICIENTS_BIN)),
                     state == null ? null : vector(zip, state),
                     memo == null ? null : CheckpointTree.parse(file, text(zip, memo)));
-        } catch (ZipException | EOFException | IllegalArgumentException e) {
+        } catch (ZipException | EOFException | UTFDataFormatException | IllegalArgumentException e) {
             throw new CheckpointException(
                     file, "holds no network of Deeplearning4j, or is damaged (" + e.getMessage() + ")", e);
         }
@@ -117,7 +138,15 @@ public final class NetworkZip {
     }
 
     private static String text(ZipFile zip, ZipEntry entry) throws IOException {
-        return new String(zip.getInputStream(entry).readAllBytes(), StandardCharsets.UTF_8);
+        int limit = (int) Math.min(Integer.MAX_VALUE - 16, Runtime.getRuntime().maxMemory() / 16);
+        try (InputStream in = zip.getInputStream(entry)) {
+            byte[] bytes = in.readNBytes(limit);
+            if (in.read() >= 0) {
+                throw new ZipException("its " + entry.getName() + " has more than " + (limit >> 20)
+                        + " MiB, a sixteenth of the Java heap; if you trust it, raise the heap with -Xmx");
+            }
+            return new String(bytes, StandardCharsets.UTF_8);
+        }
     }
 
     private static ComputationGraphConfiguration configuration(Path file, String json) throws CheckpointException {
@@ -129,7 +158,8 @@ public final class NetworkZip {
         } catch (RuntimeException e) {
             throw new CheckpointException(file, "holds a configuration that cannot be read: " + e.getMessage(), e);
         }
-        throw new CheckpointException(file, "holds no ComputationGraph, perhaps a MultiLayerNetwork");
+        throw new CheckpointException(
+                file, "holds no ComputationGraph, perhaps a MultiLayerNetwork. Load it with ModelSerializer");
     }
 
     /** An array as Nd4j.write writes it: shape information, then a buffer, each with a header. */
@@ -144,7 +174,7 @@ public final class NetworkZip {
                 throw new ZipException("its numbers are of type " + type + ", not FLOAT or DOUBLE");
             }
             // a damaged length must not ask for more memory than the file can fill
-            if (length[0] < 1 || length[0] > entry.getSize() / type.width()) {
+            if (length[0] < 1 || length[0] > ZipSizes.most(zip, entry) / type.width()) {
                 throw new ZipException("it says to hold " + length[0] + " numbers");
             }
             INDArray vector = Nd4j.createUninitialized(type, length[0]);

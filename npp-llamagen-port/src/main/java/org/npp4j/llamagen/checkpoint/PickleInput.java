@@ -46,9 +46,9 @@ final class PickleInput {
         }
         buffer.compact();
         buffer.limit((int) Math.min(buffer.capacity(), buffer.position() + (end - next)));
-        int count2 = buffer.remaining();
+        int added = buffer.remaining();
         file.read(next, buffer);
-        next += count2;
+        next += added;
         buffer.flip();
     }
 

@@ -17,6 +17,8 @@ import java.util.Set;
 final class PickledCalls {
     private static final int MAX_RANK = 64;
     private static final int MAX_NESTED_CALLS = 8;
+    private static final int MAX_KEY_ITEMS = 64;
+    private static final int MAX_KEY_LENGTH = 1 << 16;
     private static final Set<String> BUILTINS = Set.of("builtins", "__builtin__");
     private static final Set<String> NUMPY = Set.of("numpy.core.multiarray", "numpy._core.multiarray");
     private static final Set<String> ORDERED_MAPS = Set.of("OrderedDict", "defaultdict", "Counter");
@@ -222,9 +224,7 @@ final class PickledCalls {
                         throw damaged("makes a dictionary of what are no pairs");
                     }
                     Object key = ((List<?>) pair).get(0);
-                    if (key instanceof List<?> || key instanceof Map<?, ?>) {
-                        throw damaged("has a list or dictionary as a key");
-                    }
+                    requireKey(key);
                     map.put(key, ((List<?>) pair).get(1));
                 }
             }
@@ -256,12 +256,13 @@ final class PickledCalls {
 
     /** How protocols 0 to 2 say bytes. */
     private byte[] encoded(List<Object> arguments) throws CheckpointException {
-        if (arguments.size() != 2 || !(arguments.get(0) instanceof String)) {
+        if (arguments.size() != 2
+                || !(arguments.get(0) instanceof String text)
+                || !(arguments.get(1) instanceof String coding)) {
             return null;
         }
-        String text = (String) arguments.get(0);
         budget.take(HeapBudget.OBJECT + 2L * text.length());
-        return switch (String.valueOf(arguments.get(1))) {
+        return switch (coding) {
             case "latin1", "latin-1" -> text.getBytes(StandardCharsets.ISO_8859_1);
             case "utf8", "utf-8" -> text.getBytes(StandardCharsets.UTF_8);
             default -> null;
@@ -276,9 +277,7 @@ final class PickledCalls {
         }
         PickledObject dtype = (PickledObject) arguments.get(0);
         byte[] bytes = (byte[]) arguments.get(1);
-        String code = dtype.arguments().isEmpty()
-                ? ""
-                : String.valueOf(dtype.arguments().get(0));
+        String code = !dtype.arguments().isEmpty() && dtype.arguments().get(0) instanceof String text ? text : "";
         boolean isBig = dtype.state() instanceof List<?>
                 && ((List<?>) dtype.state()).size() > 1
                 && ">".equals(((List<?>) dtype.state()).get(1));
@@ -312,6 +311,23 @@ final class PickledCalls {
             ((PickledObject) target).setState(state);
         }
         return target;
+    }
+
+    /** Only what can be hashed and compared in a few steps, however often it is used. */
+    void requireKey(Object key) throws CheckpointException {
+        if (key instanceof Tuple tuple) {
+            if (tuple.size() > MAX_KEY_ITEMS || tuple.stream().anyMatch(List.class::isInstance)) {
+                throw damaged("has a large or nested tuple as a key, which is not read");
+            }
+            for (Object item : tuple) {
+                requireKey(item);
+            }
+        } else if (key instanceof List<?> || key instanceof Map<?, ?>) {
+            throw damaged("has a list or dictionary as a key");
+        } else if (key instanceof String text && text.length() > MAX_KEY_LENGTH) {
+            throw damaged(
+                    "has a text of " + text.length() + " characters as a key; at most " + MAX_KEY_LENGTH + " are read");
+        }
     }
 
     // Arguments

@@ -63,13 +63,14 @@ final class Safetensors {
     /**
      * Writes an object.
      *
+     * @param from where the object comes from, for messages
      * @param path the file
      * @param root what {@link CheckpointTree#plain} gives
      * @return the tensors as they are called in the file
      */
-    static Map<String, TensorSource> write(Path path, Object root) throws IOException {
+    static Map<String, TensorSource> write(Path from, Path path, Object root) throws IOException {
         Map<TensorSource, String> weights = new IdentityHashMap<>();
-        if (GptCheckpoint.isGpt(path, root)) {
+        if (GptCheckpoint.isGpt(from, root)) {
             GptCheckpoint.holder(root).forEach((key, value) -> {
                 if (key instanceof String name && value instanceof TensorSource tensor) {
                     weights.putIfAbsent(tensor, GptCheckpoint.publishedName(name));
@@ -77,7 +78,7 @@ final class Safetensors {
             });
         }
         Map<String, TensorSource> tensors = new LinkedHashMap<>();
-        JsonNode tree = CheckpointTree.toJson(root, (way, tensor) -> {
+        JsonNode tree = CheckpointTree.toJson(from, root, (way, tensor) -> {
             String name = weights.getOrDefault(tensor, way.isEmpty() ? "tensor" : way);
             while (tensors.containsKey(name) && tensors.get(name) != tensor) {
                 name += "'";

@@ -129,7 +129,7 @@ public final class StoredTensor implements TensorSource {
 
     /** {@return whether its numbers can be read} */
     public boolean isReadable() {
-        return storage != null && element.type() != null && shape.length <= MAX_RANK;
+        return storage != null && storage.element().bytes() > 0 && element.type() != null && shape.length <= MAX_RANK;
     }
 
     /** {@return the type of its numbers as PyTorch says it, such as float32; also of types that cannot be read} */
@@ -165,11 +165,11 @@ public final class StoredTensor implements TensorSource {
     }
 
     /**
-     * Adds up its numbers in double precision. NaN and infinities count 0, true counts 1.
+     * {@inheritDoc}
      *
-     * @return the sum
      * @throws CheckpointException if it cannot be read
      */
+    @Override
     public synchronized double sum() throws CheckpointException {
         if (sum == null) {
             ElementSum adder = new ElementSum(readableType());

@@ -14,6 +14,10 @@ final class TensorNames {
     private static final int MAX_DEPTH = 500;
     private static final int MAX_TENSORS = 1_000_000;
     private static final long MAX_STEPS = 50_000_000;
+    /** All tensors together may have so many elements, or so many for each byte of the file. */
+    private static final long MIN_ELEMENTS = 1L << 30;
+
+    private static final long MAX_REPEATS = 16;
 
     private final FileBytes file;
     private final HeapBudget budget;
@@ -23,6 +27,7 @@ final class TensorNames {
 
     private final StringBuilder name = new StringBuilder();
     private long steps;
+    private long elements;
 
     private record Content(int depth, boolean hasTensor) {}
 
@@ -127,6 +132,16 @@ final class TensorNames {
         String called = name.toString();
         tensor.nameOnce(called);
         tensor.validate();
+        if (tensor.isReadable()) {
+            elements += tensor.elements();
+            if (elements > Math.max(MIN_ELEMENTS, MAX_REPEATS * file.size())) {
+                throw new CheckpointException(
+                        file.path(),
+                        "shows its numbers again and again: its tensors have more than " + MAX_REPEATS
+                                + " elements for each of its " + file.size()
+                                + " bytes. Save copies of them instead (tensor.clone())");
+            }
+        }
         if (tensors.put(called, tensor) != null) {
             throw new CheckpointException(
                     file.path(), "holds two tensors called " + called + "; rename one before saving");

@@ -21,6 +21,17 @@ public interface TensorSource {
     void writeTo(OutputStream out) throws IOException;
 
     /**
+     * Adds up its numbers in double precision. NaN and infinities count 0, true counts 1; a sum that is too large for a
+     * double is the largest, or least, double.
+     *
+     * @return the sum, a finite number
+     * @throws IOException if it cannot be read
+     */
+    default double sum() throws IOException {
+        return ElementSum.of(this);
+    }
+
+    /**
      * An array as a source. The array is read when it is written, and must stay as it is until then.
      *
      * @param array an array of any order and strides

@@ -20,7 +20,6 @@ import java.util.Map;
 final class Unpickler {
     private static final int MAX_PROTOCOL = 5;
     private static final int MAX_INTEGER_BYTES = 4096;
-    private static final int MAX_KEY_ITEMS = 64;
 
     private final FileBytes file;
     private final PickleInput in;
@@ -330,7 +329,7 @@ final class Unpickler {
         budget.take((long) HeapBudget.ENTRY * (keysAndValues.size() / 2));
         for (int i = 0; i < keysAndValues.size(); i += 2) {
             Object key = keysAndValues.get(i);
-            requireKey(key);
+            calls.requireKey(key);
             if (target instanceof LinkedHashMap<?, ?>) {
                 asMap(target).put(key, keysAndValues.get(i + 1));
             } else if (target instanceof PickledObject && !((PickledObject) target).isName()) {
@@ -339,22 +338,6 @@ final class Unpickler {
             } else {
                 throw damaged("adds an entry to what is no dictionary");
             }
-        }
-    }
-
-    /** Only what can be hashed in a few steps, whatever it contains. */
-    private void requireKey(Object key) throws CheckpointException {
-        if (key instanceof Tuple) {
-            if (((Tuple) key).size() <= MAX_KEY_ITEMS && ((Tuple) key).stream().noneMatch(List.class::isInstance)) {
-                for (Object item : (Tuple) key) {
-                    requireKey(item);
-                }
-                return;
-            }
-            throw damaged("has a large or nested tuple as a key, which is not read,");
-        }
-        if (key instanceof List<?> || key instanceof Map<?, ?>) {
-            throw damaged("has a list or dictionary as a key");
         }
     }
 

@@ -1,16 +1,17 @@
 package org.npp4j.llamagen.files;
 
-import java.io.FileNotFoundException;
+import java.io.BufferedInputStream;
 import java.io.IOException;
+import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.factory.Nd4j;
 
 /**
  * NumPy's {@code .npy}: one array.
@@ -19,10 +20,9 @@ import org.nd4j.linalg.factory.Nd4j;
  */
 public final class NpyFile {
     private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
+    private static final String INT64 = "<i8";
     /** The data starts at a multiple of it. */
     private static final int ALIGNMENT = 64;
-    /** The header of an array of numbers is shorter. */
-    private static final int HEADER_LIMIT = 256;
 
     private NpyFile() {}
 
@@ -36,7 +36,7 @@ public final class NpyFile {
     public static void writeInt64(Path file, int[][] rows) throws FileSystemException {
         int columns = rows[0].length;
         AtomicFile.write(file, out -> {
-            out.write(header("(" + rows.length + ", " + columns + ")"));
+            out.write(header(INT64, "(" + rows.length + ", " + columns + ")"));
             for (int[] row : rows) {
                 writeNumbers(out, row);
             }
@@ -52,13 +52,14 @@ public final class NpyFile {
      */
     public static void writeInt64(Path file, int[] numbers) throws FileSystemException {
         AtomicFile.write(file, out -> {
-            out.write(header("(" + numbers.length + ",)"));
+            out.write(header(INT64, "(" + numbers.length + ",)"));
             writeNumbers(out, numbers);
         });
     }
 
-    private static byte[] header(String shape) {
-        String text = "{'descr': '<i8', 'fortran_order': False, 'shape': " + shape + ", }";
+    /** All that precedes the values of an array in row order. */
+    static byte[] header(String type, String shape) {
+        String text = "{'descr': '" + type + "', 'fortran_order': False, 'shape': " + shape + ", }";
         int prefix = MAGIC.length + Short.BYTES;
         int padded = (prefix + text.length() + 1 + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
         String filled = text + " ".repeat(padded - prefix - text.length() - 1) + "\n";
@@ -79,28 +80,21 @@ public final class NpyFile {
     }
 
     /**
-     * Reads an array of numbers in row order.
+     * Reads an array of numbers or booleans in little endian, of any rank.
      *
      * @param file a .npy file
      * @return the array, in its own type
-     * @throws IOException if it cannot be read or does not hold such an array
+     * @throws NoSuchFileException if there is none
+     * @throws FileSystemException if it does not hold such an array
+     * @throws IOException if it cannot be read
      */
     public static INDArray read(Path file) throws IOException {
-        if (!Files.isRegularFile(file)) {
-            throw new FileNotFoundException("There is no file " + file + ". Check the path");
+        if (Files.isDirectory(file)) {
+            throw new FileSystemException(file.toString(), null, "it is a folder. Name an .npy file in it");
         }
-        byte[] content = Files.readAllBytes(file);
-        String header = new String(content, 0, Math.min(content.length, HEADER_LIMIT), StandardCharsets.ISO_8859_1);
-        if (header.contains("'fortran_order': True")) {
-            throw new IOException(file + " holds an array in column order. Write it with numpy.ascontiguousarray");
-        }
-        try {
-            return Nd4j.createNpyFromByteArray(content);
-        } catch (RuntimeException e) {
-            throw new IOException(
-                    file + " does not hold an array of numbers (" + e.getMessage()
-                            + "). Write it with numpy.save, as float32 or int64",
-                    e);
+        try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
+            return NpyArray.read(
+                    in, Files.size(file), reason -> new FileSystemException(file.toString(), null, "it " + reason));
         }
     }
 }

@@ -1,6 +1,7 @@
 package org.npp4j.llamagen.parity;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -153,6 +154,8 @@ public final class GptParity {
             return settings;
         } catch (JsonProcessingException e) {
             throw new IllegalArgumentException(config + " is not JSON: " + e.getOriginalMessage(), e);
+        } catch (CharacterCodingException e) {
+            throw new IllegalArgumentException(config + " is not JSON, nor any text in UTF-8", e);
         }
     }
 
@@ -164,10 +167,11 @@ public final class GptParity {
 
     private static void assign(Path checkpoint, INDArray parameters, ComputationGraph network)
             throws CheckpointException {
-        if (parameters.length() != network.numParams()) {
+        // not numParams(), which counts in 32 bits
+        long wanted = network.params().length();
+        if (parameters.length() != wanted) {
             throw new CheckpointException(
-                    checkpoint,
-                    "has " + parameters.length() + " parameters, but the model of config.json " + network.numParams());
+                    checkpoint, "has " + parameters.length() + " parameters, but the model of config.json " + wanted);
         }
         network.params().assign(parameters);
     }

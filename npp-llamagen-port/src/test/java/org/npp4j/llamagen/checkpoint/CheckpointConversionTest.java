@@ -2,15 +2,22 @@ package org.npp4j.llamagen.checkpoint;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.DataOutputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.conf.layers.OutputLayer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
 import org.junit.jupiter.api.Test;
@@ -20,6 +27,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.lossfunctions.LossFunctions;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GoldenGpt;
 import org.npp4j.llamagen.GptConfig;
@@ -68,7 +76,7 @@ class CheckpointConversionTest {
             names = {"FLOAT32", "BFLOAT16", "FLOAT64"})
     void fromNetworkToSafetensorsAndBack(TensorType type) throws IOException {
         Path original = folder.resolve("original.safetensors");
-        Safetensors.write(original, inType(read(HALF_WAY), type));
+        Safetensors.write(HALF_WAY, original, inType(read(HALF_WAY), type));
         Path there = folder.resolve("there.zip");
         Path back = folder.resolve("back.safetensors");
         CheckpointConversion.convert(original, there, GQA);
@@ -178,6 +186,63 @@ class CheckpointConversionTest {
                             network.getUpdater().getStateViewArray(),
                             restored.getUpdater().getStateViewArray()));
         }
+    }
+
+    @Test
+    void theTensorsOfANetworkAreThoseOfItsCheckpoint() throws IOException {
+        Path zip = folder.resolve("network.zip");
+        CheckpointConversion.convert(HALF_WAY, zip, GQA);
+        assertTrue(NetworkZip.isNetwork(zip));
+        assertFalse(NetworkZip.isNetwork(HALF_WAY));
+        Map<String, TensorSource> tensors = NetworkZip.tensors(zip);
+        try (TensorFile file = TensorFile.open(HALF_WAY)) {
+            assertEquals(List.copyOf(file.tensors().keySet()), List.copyOf(tensors.keySet()));
+            for (Map.Entry<String, StoredTensor> entry : file.tensors().entrySet()) {
+                TensorSource tensor = tensors.get(entry.getKey());
+                assertArrayEquals(entry.getValue().shape(), tensor.shape());
+                assertEquals(entry.getValue().sum(), tensor.sum());
+            }
+        }
+        Path other = folder.resolve("other.zip");
+        ComputationGraph stranger = new ComputationGraph(new NeuralNetConfiguration.Builder()
+                .graphBuilder()
+                .addInputs("in")
+                .addLayer(
+                        "out",
+                        new OutputLayer.Builder(LossFunctions.LossFunction.MSE)
+                                .nIn(2)
+                                .nOut(2)
+                                .build(),
+                        "in")
+                .setOutputs("out")
+                .build());
+        stranger.init();
+        ModelSerializer.writeModel(stranger, other.toFile(), false);
+        CheckpointException e = assertThrows(CheckpointException.class, () -> NetworkZip.tensors(other));
+        assertTrue(e.getMessage().contains("is no GPT of LlamaGen"), e.getMessage());
+    }
+
+    /** A length that the file cannot fill asks for no memory. */
+    @Test
+    void aNetworkThatSaysToBeHuge() throws IOException {
+        Path zip = folder.resolve("network.zip");
+        try (ZipOutputStream out = new ZipOutputStream(Files.newOutputStream(zip))) {
+            out.putNextEntry(new ZipEntry("configuration.json"));
+            out.write(LlamaGen.of(GQA.config().spec()).build().toJson().getBytes(StandardCharsets.UTF_8));
+            out.putNextEntry(new ZipEntry("coefficients.bin"));
+            DataOutputStream data = new DataOutputStream(out);
+            for (long length : new long[] {0, 1L << 40}) {
+                data.writeUTF("MIXED_DATA_TYPES");
+                data.writeLong(length);
+                data.writeUTF("FLOAT");
+            }
+        }
+        CheckpointException e = assertThrows(CheckpointException.class, () -> NetworkZip.load(zip, false));
+        assertTrue(e.getMessage().contains("it says to hold 1099511627776 numbers"), e.getMessage());
+        Path text = Files.writeString(folder.resolve("text.zip"), "text");
+        assertFalse(NetworkZip.isNetwork(text));
+        assertFalse(NetworkZip.isNetwork(folder));
+        assertFalse(NetworkZip.isNetwork(folder.resolve("none.zip")));
     }
 
     /** Steps count on, and weights that are no bfloat16 any more are not cut. */

@@ -10,6 +10,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.OptionalLong;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.junit.jupiter.api.Test;
@@ -276,6 +277,27 @@ class GptCheckpointTest {
                 SmallGpts.difference(
                         network.getUpdater().getStateViewArray(),
                         other.getUpdater().getStateViewArray()));
+    }
+
+    @Test
+    void argumentsThatNoModelHas() throws IOException {
+        try (TensorFile file = TensorFile.open(HALF_WAY)) {
+            Map<Object, Object> root = new LinkedHashMap<>((Map<?, ?>) file.root());
+            root.put("args", Map.of("config", Map.of("dim", 64L, "n_layer", 2_000_000_000L, "n_head", 4L)));
+            CheckpointException layers = assertThrows(CheckpointException.class, () -> GptCheckpoint.of(HALF_WAY, root)
+                    .spec());
+            assertTrue(layers.getMessage().contains("n_layer is 2000000000"), layers.getMessage());
+            root.put("args", Map.of("config", Map.of("dim", Integer.MAX_VALUE, "n_layer", 1L, "n_head", 1L << 30)));
+            CheckpointException width = assertThrows(CheckpointException.class, () -> GptCheckpoint.of(HALF_WAY, root)
+                    .spec());
+            assertTrue(width.getMessage().contains("is too large"), width.getMessage());
+            root.put("steps", 1L << 40);
+            CheckpointException steps = assertThrows(CheckpointException.class, () -> GptCheckpoint.of(HALF_WAY, root)
+                    .iteration(Optional.empty()));
+            assertTrue(steps.getMessage().contains("1099511627776 steps"), steps.getMessage());
+        }
+        assertEquals("a.weight", GptCheckpoint.publishedName("module._orig_mod.".repeat(100_000) + "a.weight"));
+        assertEquals("modules.a", GptCheckpoint.publishedName("modules.a"));
     }
 
     @Test

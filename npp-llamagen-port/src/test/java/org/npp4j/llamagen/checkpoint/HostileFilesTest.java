@@ -238,6 +238,35 @@ class HostileFilesTest {
         readAll(write(zip((silent + ".").getBytes(StandardCharsets.ISO_8859_1))));
     }
 
+    /** Where a text belongs stands a list that would unfold into 10^60 items when it is shown. */
+    @Test
+    void listsInPlaceOfTexts() throws Exception {
+        StringBuilder list = new StringBuilder("]q\u0000");
+        for (int level = 1; level <= 60; level++) {
+            list.append("0](")
+                    .append(("h" + (char) (level - 1)).repeat(10))
+                    .append("eq")
+                    .append((char) level);
+        }
+        String recalled = "h" + (char) 60;
+        for (String call : List.of(
+                "c_codecs\nencode\nU\u0001x" + recalled + "\u0086R",
+                "cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\n" + recalled + "\u0085RC\u00018\u0086R")) {
+            Path path = write(zip((list + "0" + call + ".").getBytes(StandardCharsets.ISO_8859_1)));
+            try (TensorFile file = TensorFile.open(path)) {
+                assertEquals(2, ((PickledObject) file.root()).arguments().size());
+            }
+        }
+    }
+
+    @Test
+    void textsThatAreTooLongForAKey() throws Exception {
+        String text = "X\u0001\u0000\u0001\u0000" + "x".repeat(65537);
+        isRefused("}" + text + "Ns.", "text of 65537 characters as a key");
+        isRefused("ccollections\nOrderedDict\n](" + text + "N\u0086e\u0085R.", "65537 characters as a key");
+        isRefused("}" + text + "\u0085Ns.", "65537 characters as a key");
+    }
+
     // Tensors: of float32 numbers in the storage of 16 bytes
 
     private static String tensor(String offset, String shape, String strides) {
@@ -290,6 +319,26 @@ class HostileFilesTest {
         isRefused("(U\u0007storagectorch\nFloatStorage\nK\u0000U\u0003cpuK\u0001tQ.", "key is no text");
         isRefused(tensor + ")R.", "rebuilds a tensor of 0 arguments");
         isRefused(tensor + "(NNNNNt" + "R.", "tensor without a storage");
+    }
+
+    /** Nothing says how large such a storage is, so no view of it may be read. */
+    @Test
+    void storagesOfAnUnknownType() throws Exception {
+        String huge = "I1152921504606846976\n";
+        String storage = "(U\u0007storagectorch\nOddStorage\nU\u00010U\u0003cpu" + huge + "tQ";
+        String tensor = "ctorch._utils\n_rebuild_tensor_v3\n(" + storage + "K\u0000(I288230376151711744\ntK\u0000\u0085"
+                + "\u0089}ctorch\nfloat32\nt" + "R";
+        try (TensorFile file =
+                TensorFile.open(write(zip(("}U\u0001w" + tensor + "s.").getBytes(StandardCharsets.ISO_8859_1))))) {
+            assertFalse(file.tensors().get("w").isReadable());
+        }
+    }
+
+    @Test
+    void manyLargeViewsOfAFewNumbers() throws Exception {
+        String view = tensor("K\u0000", "(I67108864\nt", "(K\u0000t");
+        readAll(write(zip(("](" + view + "e.").getBytes(StandardCharsets.ISO_8859_1))));
+        isRefused("](" + view.repeat(17) + "e.", "shows its numbers again and again");
     }
 
     // Zip files

@@ -9,7 +9,9 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -52,20 +54,30 @@ class NpyFileTest {
         assertArrayEquals(new long[] {2}, NpyFile.read(folder.resolve("b.npy")).shape());
     }
 
+    /** Header and numbers as NumPy writes them for a transposed array. */
     @Test
-    void refusesOtherFiles() throws IOException {
-        Path none = folder.resolve("none.npy");
-        assertEquals("There is no file " + none + ". Check the path", message(none));
-        Path text = Files.writeString(folder.resolve("text.npy"), "no array at all, but long enough for a header");
-        assertTrue(message(text).contains("text.npy does not hold an array of numbers"), message(text));
-        Path columns = Files.writeString(
-                folder.resolve("columns.npy"),
-                "\u0093NUMPY.... {'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }",
-                StandardCharsets.ISO_8859_1);
-        assertTrue(message(columns).contains("column order"), message(columns));
+    void readsColumns() throws IOException {
+        byte[] header = NpyFile.header("|u1", "(2, 3)");
+        String text = new String(header, StandardCharsets.ISO_8859_1).replace("False", "True ");
+        Path file = Files.writeString(folder.resolve("a.npy"), text + "\1\4\2\5\3\6", StandardCharsets.ISO_8859_1);
+        assertArrayEquals(new int[][] {{1, 2, 3}, {4, 5, 6}}, NpyFile.read(file).toIntMatrix());
     }
 
-    private static String message(Path file) {
-        return assertThrows(IOException.class, () -> NpyFile.read(file)).getMessage();
+    @Test
+    void refusesOtherFiles() throws IOException {
+        assertThrows(NoSuchFileException.class, () -> NpyFile.read(folder.resolve("none.npy")));
+        assertTrue(reason(folder).contains("is a folder"));
+        Path text = Files.writeString(folder.resolve("text.npy"), "no array at all, but long enough for a header");
+        assertEquals("it does not start as an .npy file does. Write it with numpy.save or numpy.savez", reason(text));
+        Path huge = Files.write(folder.resolve("huge.npy"), NpyFile.header("<f4", "(1099511627776,)"));
+        assertTrue(reason(huge).contains("ends too early: it has at most 128 bytes for the shape [1099511627776]"));
+        Path big = Files.write(folder.resolve("big.npy"), NpyFile.header(">f4", "(0,)"));
+        assertTrue(reason(big).contains("little endian"), reason(big));
+        Path negative = Files.write(folder.resolve("negative.npy"), NpyFile.header("<f4", "(-1, -1)"));
+        assertTrue(reason(negative).contains("has the shape (-1, -1), which is none"), reason(negative));
+    }
+
+    private static String reason(Path file) {
+        return assertThrows(FileSystemException.class, () -> NpyFile.read(file)).getReason();
     }
 }
