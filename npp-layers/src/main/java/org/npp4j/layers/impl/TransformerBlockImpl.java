@@ -24,7 +24,7 @@ import org.npp4j.layers.kernel.TransformerKernel.BranchGradient;
  * Run-time half of {@link TransformerBlock}.
  *
  * <p>The training forward pass keeps its intermediate arrays in the workspace that lives until the end of the backward
- * pass, so that nothing is computed twice but the attention weights of long sequences.
+ * pass, but for what one pass over memory brings back: norms, the gated activation, and the weights of attention.
  */
 public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlock> {
     private static final long serialVersionUID = 1L;
@@ -49,16 +49,13 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         private INDArray input;
         private INDArray x;
         private INDArray attentionScale;
-        private INDArray attentionIn;
         private INDArray[] attention;
         private INDArray attentionOut;
         private BranchGradient attentionBranch;
         private INDArray h;
         private INDArray feedForwardScale;
-        private INDArray feedForwardIn;
         private INDArray gate;
         private INDArray up;
-        private INDArray activated;
         private BranchGradient feedForwardBranch;
     }
 
@@ -88,14 +85,8 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         f.x = x;
 
         f.attentionScale = kept.create(rows);
-        f.attentionIn = kept.create(rows, width);
-        kernel().rmsNorm(
-                        x,
-                        getParam(TransformerBlock.ATTENTION_GAIN),
-                        block.getEpsilon(),
-                        f.attentionScale,
-                        f.attentionIn);
-        INDArray[] qkv = queriesKeysValues(f.attentionIn, scratch);
+        INDArray normed = norm(x, TransformerBlock.ATTENTION_GAIN, f.attentionScale, scratch);
+        INDArray[] qkv = queriesKeysValues(normed, scratch);
         f.attentionOut = kept.create(rows, width);
         f.attention = kernel().attention(
                         shape, qkv[0], qkv[1], qkv[2], seenCondition(), rotary, kept, scratch, f.attentionOut);
@@ -104,8 +95,12 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         f.attentionBranch = addBranch(training, f.h, x, block.getResidualDropout(), kept, f.h);
 
         f.feedForwardScale = kept.create(rows);
-        f.feedForwardIn = kept.create(rows, width);
-        feedForward(f, kept, out);
+        f.gate = kept.create(rows, block.getFeedForwardWidth());
+        f.up = kept.create(rows, block.getFeedForwardWidth());
+        normed = norm(f.h, TransformerBlock.FEED_FORWARD_GAIN, f.feedForwardScale, scratch);
+        Products.linear(normed, getParam(TransformerBlock.GATE_WEIGHT), f.gate);
+        Products.linear(normed, getParam(TransformerBlock.UP_WEIGHT), f.up);
+        Products.linear(activated(f, scratch), getParam(TransformerBlock.DOWN_WEIGHT), out);
         f.feedForwardBranch = addBranch(training, out, f.h, block.getFeedForwardDropout(), kept, out);
         return f;
     }
@@ -135,22 +130,18 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         return results;
     }
 
-    private void feedForward(Forward f, Allocator allocator, INDArray out) {
-        kernel().rmsNorm(
-                        f.h,
-                        getParam(TransformerBlock.FEED_FORWARD_GAIN),
-                        layerConf().getEpsilon(),
-                        f.feedForwardScale,
-                        f.feedForwardIn);
-        long rows = f.h.rows();
-        int hidden = layerConf().getFeedForwardWidth();
-        f.gate = allocator.create(rows, hidden);
-        f.up = allocator.create(rows, hidden);
-        f.activated = allocator.create(rows, hidden);
-        Products.linear(f.feedForwardIn, getParam(TransformerBlock.GATE_WEIGHT), f.gate);
-        Products.linear(f.feedForwardIn, getParam(TransformerBlock.UP_WEIGHT), f.up);
-        kernel().swiGlu(f.gate, f.up, f.activated);
-        Products.linear(f.activated, getParam(TransformerBlock.DOWN_WEIGHT), out);
+    /** [R, D] normed, in scratch memory: the backward pass computes it again, which is cheaper than to keep it. */
+    private INDArray norm(INDArray x, String gain, INDArray scale, Allocator scratch) {
+        INDArray normed = scratch.create(x.shape());
+        kernel().rmsNorm(x, getParam(gain), layerConf().getEpsilon(), scale, normed);
+        return normed;
+    }
+
+    /** [R, F], as {@link #norm}. */
+    private INDArray activated(Forward f, Allocator scratch) {
+        INDArray activated = scratch.create(f.gate.shape());
+        kernel().swiGlu(f.gate, f.up, activated);
+        return activated;
     }
 
     @Override
@@ -170,14 +161,15 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
 
         // feed-forward branch
         INDArray dBranch = f.feedForwardBranch.of(dOut, scratch);
-        weightGradient(f.activated, dBranch, TransformerBlock.DOWN_WEIGHT);
-        INDArray dActivated = scratch.create(rows, hidden);
+        INDArray dActivated = activated(f, scratch);
+        weightGradient(dActivated, dBranch, TransformerBlock.DOWN_WEIGHT);
         Products.linearInputGradient(dBranch, getParam(TransformerBlock.DOWN_WEIGHT), dActivated, 0);
         INDArray dGate = scratch.create(rows, hidden);
         INDArray dUp = scratch.create(rows, hidden);
         kernel().swiGluGradient(dActivated, f.gate, f.up, dGate, dUp);
-        weightGradient(f.feedForwardIn, dGate, TransformerBlock.GATE_WEIGHT);
-        weightGradient(f.feedForwardIn, dUp, TransformerBlock.UP_WEIGHT);
+        INDArray normed = norm(f.h, TransformerBlock.FEED_FORWARD_GAIN, f.feedForwardScale, scratch);
+        weightGradient(normed, dGate, TransformerBlock.GATE_WEIGHT);
+        weightGradient(normed, dUp, TransformerBlock.UP_WEIGHT);
         INDArray dh = scratch.create(rows, width);
         Products.linearInputGradient(dGate, getParam(TransformerBlock.GATE_WEIGHT), dh, 0);
         Products.linearInputGradient(dUp, getParam(TransformerBlock.UP_WEIGHT), dh, 1);
@@ -205,8 +197,14 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray[] weightGradients = splitQkv(gradientViews.get(TransformerBlock.QKV_WEIGHT));
         INDArray dx = workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, dataType, input.shape(), 'c');
         INDArray dxRows = dx.reshape(rows, width);
+        kernel().rmsNorm(
+                        f.x,
+                        getParam(TransformerBlock.ATTENTION_GAIN),
+                        layerConf().getEpsilon(),
+                        f.attentionScale,
+                        normed);
         for (int i = 0; i < weights.length; i++) {
-            Products.linearWeightGradient(f.attentionIn, dQkv[i], weightGradients[i]);
+            Products.linearWeightGradient(normed, dQkv[i], weightGradients[i]);
             Products.linearInputGradient(dQkv[i], weights[i], dxRows, i == 0 ? 0 : 1);
         }
         normGradient(dxRows, f.x, f.attentionScale, TransformerBlock.ATTENTION_GAIN, dh, dxRows);
