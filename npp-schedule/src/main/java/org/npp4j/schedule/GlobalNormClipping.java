@@ -4,9 +4,8 @@ import java.util.Map;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.gradient.Gradient;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
-import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
-import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.npp4j.layers.kernel.Kernels;
 
 /**
  * Clips gradients by the norm of all of them together: g = g x min(1, maxNorm / (|g| + 1e-6)).
@@ -19,8 +18,6 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
  */
 public final class GlobalNormClipping extends BaseTrainingListener {
     private static final double EPSILON = 1e-6;
-    /** Elements whose squares are summed in the gradients' own precision: single precision loses digits in long sums. */
-    private static final long ROW = 4096;
 
     private final double maxNorm;
     private volatile double lastNorm = Double.NaN;
@@ -97,25 +94,6 @@ public final class GlobalNormClipping extends BaseTrainingListener {
     }
 
     private static double sumOfSquares(INDArray values) {
-        long length = values.length();
-        // [any shape] -> [length]: a view, since flattened gradients and their parts are contiguous
-        INDArray flat = values.reshape(values.ordering(), new long[] {length});
-        long rows = length / ROW;
-        double squares = 0;
-        if (rows > 0) {
-            // [length] -> [rows, ROW] -> [rows]: a short sum for each row, in the gradients' own precision
-            INDArray norms = flat.get(NDArrayIndex.interval(0, rows * ROW))
-                    .reshape('c', new long[] {rows, ROW})
-                    .norm2(1)
-                    .castTo(DataType.DOUBLE);
-            squares += norms.muli(norms).sumNumber().doubleValue();
-        }
-        if (rows * ROW < length) {
-            double rest = flat.get(NDArrayIndex.interval(rows * ROW, length))
-                    .norm2Number()
-                    .doubleValue();
-            squares += rest * rest;
-        }
-        return squares;
+        return Kernels.of(values.dataType()).sumOfSquares(values);
     }
 }

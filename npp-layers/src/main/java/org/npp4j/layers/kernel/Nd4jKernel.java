@@ -41,6 +41,9 @@ public final class Nd4jKernel implements TransformerKernel {
     /** Up to so many rows, as in one step of generation, MulOp starts several times faster than BroadcastMulOp. */
     private static final int FEW_ROWS = 64;
 
+    /** Numbers whose squares are summed in their own precision: single precision loses digits in long sums. */
+    private static final long SHORT_SUM = 4096;
+
     private static final double GELU_SCALE = Math.sqrt(2 / Math.PI);
     private static final double GELU_CUBIC = 0.044715;
 
@@ -608,5 +611,29 @@ public final class Nd4jKernel implements TransformerKernel {
             // the operation takes epsilon for a rate of 0
             gradient.assign(0);
         }
+    }
+
+    @Override
+    public double sumOfSquares(INDArray values) {
+        long length = values.length();
+        // [any shape] -> [length]: a view where the numbers have no gaps
+        INDArray flat = values.reshape(values.ordering(), new long[] {length});
+        long rows = length / SHORT_SUM;
+        double squares = 0;
+        if (rows > 0) {
+            // [length] -> [rows, SHORT_SUM] -> [rows]: a short sum for each row, in the numbers' own precision
+            INDArray norms = flat.get(NDArrayIndex.interval(0, rows * SHORT_SUM))
+                    .reshape('c', new long[] {rows, SHORT_SUM})
+                    .norm2(1)
+                    .castTo(DataType.DOUBLE);
+            squares += norms.muli(norms).sumNumber().doubleValue();
+        }
+        if (rows * SHORT_SUM < length) {
+            double rest = flat.get(NDArrayIndex.interval(rows * SHORT_SUM, length))
+                    .norm2Number()
+                    .doubleValue();
+            squares += rest * rest;
+        }
+        return squares;
     }
 }

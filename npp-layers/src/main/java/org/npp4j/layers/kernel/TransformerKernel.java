@@ -259,4 +259,12 @@ public interface TransformerKernel {
             double beta1,
             double beta2,
             double epsilon);
+
+    /**
+     * The sum of squares, to many digits however many numbers there are.
+     *
+     * @param values any shape
+     * @return the sum; NaN or infinite if a number is
+     */
+    double sumOfSquares(INDArray values);
 }

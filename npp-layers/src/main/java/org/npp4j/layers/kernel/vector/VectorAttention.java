@@ -107,16 +107,17 @@ final class VectorAttention {
             Allocator kept,
             INDArray out) {
         Sizes sizes = Sizes.of(shape);
-        INDArray qh = kept.create(sizes.b, sizes.h, sizes.t, sizes.w);
-        INDArray kh = kept.create(sizes.b, sizes.g, sizes.t, sizes.w);
-        INDArray vh = kept.create(sizes.b, sizes.g, sizes.t, sizes.w);
-        INDArray logSums = kept.create(sizes.b, sizes.h, sizes.t);
+        long positions = shape.batch() * shape.positions();
+        INDArray qh = kept.create(positions * sizes.h * sizes.w);
+        INDArray kh = kept.create(positions * sizes.g * sizes.w);
+        INDArray vh = kept.create(positions * sizes.g * sizes.w);
+        INDArray logSums = kept.create(positions * sizes.h);
         Forward forward = new Forward(
                 sizes,
                 Floats.of(q),
                 Floats.of(k),
                 Floats.of(v),
-                hidden(seen),
+                hidden(seen, sizes.b),
                 rotary.turns(sizes.w),
                 Floats.of(qh),
                 Floats.of(kh),
@@ -146,7 +147,7 @@ final class VectorAttention {
                 Floats.of(forward[1]),
                 Floats.of(forward[2]),
                 Floats.of(forward[3]),
-                hidden(forward[4]),
+                hidden(forward[4], sizes.b),
                 Floats.of(forward[5]),
                 rotary.turns(sizes.w),
                 Floats.of(dOut),
@@ -160,13 +161,10 @@ final class VectorAttention {
         Reference.reachabilityFence(forward);
     }
 
-    /** For each example the positions that only they themselves see, or null. */
-    private static int[][] hidden(INDArray seen) {
-        if (seen == null) {
-            return null;
-        }
-        int[][] hidden = new int[(int) seen.size(0)][];
-        for (int b = 0; b < hidden.length; b++) {
+    /** For each example the positions that only they themselves see. */
+    private static int[][] hidden(INDArray seen, int batch) {
+        int[][] hidden = new int[batch][0];
+        for (int b = 0; seen != null && b < batch; b++) {
             int example = b;
             hidden[b] = IntStream.range(0, (int) seen.size(1))
                     .filter(c -> seen.getDouble(example, c) == 0)
@@ -214,20 +212,22 @@ final class VectorAttention {
             int g = part % s.g;
             int from = chunkStart(chunk);
             int to = chunkStart(chunk + 1);
-            boolean last = to == s.t;
             Scratch scratch = SCRATCH.get();
-            float[] keys = scratch.array(0, to * s.w);
+            float[] keyPanels = scratch.array(0, TileProducts.roundUp(to, COLUMNS) * s.e);
             float[] values = scratch.array(1, to * s.w);
-            float[] keyPanels = scratch.array(2, TileProducts.roundUp(to, COLUMNS) * s.e);
-            load(s, k, b, 0, to, g, s.g, keys);
-            turn(keys, to * s.w, turns, 0, 1, 1);
-            load(s, v, b, 0, to, g, s.g, values);
-            if (last) {
-                int head = s.head(b, g, s.g) * s.w;
-                kh.put(head, keys, 0, s.t * s.w);
-                vh.put(head, values, 0, s.t * s.w);
+            float[] keys = scratch.array(2, COLUMNS * s.w);
+            int head = s.head(b, g, s.g) * s.w;
+            for (int panel = 0; panel < to; panel += COLUMNS) {
+                int present = Math.min(COLUMNS, to - panel);
+                load(s, k, b, panel, present, g, s.g, keys, 0);
+                turn(keys, present * s.w, turns, panel * s.w, 1, 1);
+                transpose(keys, 0, present, s, keyPanels, panel * s.e);
+                load(s, v, b, panel, present, g, s.g, values, panel * s.w);
+                if (to == s.t) {
+                    kh.put(head + panel * s.w, keys, 0, present * s.w);
+                    vh.put(head + panel * s.w, values, panel * s.w, present * s.w);
+                }
             }
-            panels(keys, to, s.w, s.e, keyPanels);
             for (int h = g * s.headsPerGroup(); h < (g + 1) * s.headsPerGroup(); h++) {
                 for (int start = from; start < to; start += FORWARD_QUERIES) {
                     block(scratch, b, h, start, Math.min(to, start + FORWARD_QUERIES), keyPanels, values);
@@ -244,7 +244,8 @@ final class VectorAttention {
             float[] scores = scratch.array(4, FORWARD_QUERIES * scoreRow);
             float[] mixed = scratch.array(5, rowsWidth);
             float[] logs = scratch.array(6, FORWARD_QUERIES);
-            load(s, q, b, start, queries, h, s.h, rows);
+            float[] factors = scratch.array(7, FORWARD_QUERIES);
+            load(s, q, b, start, queries, h, s.h, rows, 0);
             turn(rows, queries * s.w, turns, start * s.w, s.scale, 1);
             qh.put((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
             Arrays.fill(rows, queries * s.w, rowsWidth, 0);
@@ -270,14 +271,13 @@ final class VectorAttention {
                 }
             }
             for (int r = 0; r < queries; r++) {
-                int limit = seenBy(start, r, end);
+                int whole = TileProducts.roundUp(seenBy(start, r, end), LANES);
                 int at = r * scoreRow;
-                mask(scores, at, start + r, 0, TileProducts.roundUp(limit, COLUMNS), hidden == null ? null : hidden[b]);
-                int whole = TileProducts.roundUp(limit, LANES);
+                mask(scores, at, start + r, 0, whole, hidden[b]);
                 float largest = largest(scores, at, whole);
                 float sum = exponentials(scores, at, whole, largest);
                 logs[r] = (float) (largest + Math.log(sum));
-                scores[at + scoreRow - 1] = 1 / sum;
+                factors[r] = 1 / sum;
             }
             for (int r = 0; r < queries; r += ROWS) {
                 // [6, keys] x [keys, W]
@@ -297,7 +297,7 @@ final class VectorAttention {
                         false);
             }
             for (int r = 0; r < queries; r++) {
-                scale(mixed, r * s.w, s.w, scores[r * scoreRow + scoreRow - 1]);
+                scale(mixed, r * s.w, s.w, factors[r]);
                 out.put(s.row(b, start + r, h, s.h), mixed, r * s.w, s.e);
             }
             logSums.put(s.head(b, h, s.h) + start, logs, 0, queries);
@@ -330,10 +330,14 @@ final class VectorAttention {
             float[] dKeys = scratch.array(3, whole * s.w);
             float[] dValues = scratch.array(4, whole * s.w);
             int head = s.head(b, g, s.g) * s.w;
-            vh.get(head, keys, 0, s.t * s.w);
-            panels(keys, s.t, s.w, s.e, valuePanels);
-            kh.get(head, keys, 0, s.t * s.w);
-            panels(keys, s.t, s.w, s.e, keyPanels);
+            for (int panel = 0; panel < s.t; panel += COLUMNS) {
+                int present = Math.min(COLUMNS, s.t - panel);
+                int at = panel * s.w;
+                vh.get(head + at, keys, at, present * s.w);
+                transpose(keys, at, present, s, valuePanels, panel * s.e);
+                kh.get(head + at, keys, at, present * s.w);
+                transpose(keys, at, present, s, keyPanels, panel * s.e);
+            }
             Arrays.fill(dKeys, 0, whole * s.w, 0);
             Arrays.fill(dValues, 0, whole * s.w, 0);
             for (int h = g * s.headsPerGroup(); h < (g + 1) * s.headsPerGroup(); h++) {
@@ -356,8 +360,8 @@ final class VectorAttention {
             float[] logs = scratch.array(8, GRADIENT_QUERIES);
             float[] sums = scratch.array(9, GRADIENT_QUERIES);
             // the sum over keys of w * dw is that over E of out * dOut
-            load(s, out, b, start, queries, h, s.h, rows);
-            load(s, dOut, b, start, queries, h, s.h, dMixed);
+            load(s, out, b, start, queries, h, s.h, rows, 0);
+            load(s, dOut, b, start, queries, h, s.h, dMixed, 0);
             for (int r = 0; r < queries; r++) {
                 sums[r] = dot(rows, dMixed, r * s.w, s.w);
             }
@@ -425,7 +429,7 @@ final class VectorAttention {
             for (int r = Math.max(0, firstKey - start) / ROWS * ROWS; r < queries; r++) {
                 int limit = TileProducts.roundUp(Math.min(keyEnd, seenBy(start, r, end)) - firstKey, COLUMNS);
                 int at = r * GRADIENT_KEYS;
-                mask(weights, at, start + r, firstKey, limit, hidden == null ? null : hidden[b]);
+                mask(weights, at, start + r, firstKey, limit, hidden[b]);
                 weightsAndGradient(weights, dScores, at, limit, logs[r], sums[r]);
             }
             for (int key = firstKey; key < keyEnd; key += ROWS) {
@@ -489,11 +493,12 @@ final class VectorAttention {
 
     /** Rows of [R, heads x E] for one head into [rows, W]. */
     private static void load(
-            Sizes s, FloatBuffer from, int example, int start, int rows, int head, int heads, float[] to) {
+            Sizes s, FloatBuffer from, int example, int start, int rows, int head, int heads, float[] to, int at) {
         for (int r = 0; r < rows; r++) {
-            from.get(s.row(example, start + r, head, heads), to, r * s.w, s.e);
+            int row = at + r * s.w;
+            from.get(s.row(example, start + r, head, heads), to, row, s.e);
             for (int i = s.e; i < s.w; i++) {
-                to[r * s.w + i] = 0;
+                to[row + i] = 0;
             }
         }
     }
@@ -521,21 +526,17 @@ final class VectorAttention {
         }
     }
 
-    /** [keys, W] transposed, in panels of {@link #COLUMNS} keys: [keys / COLUMNS, E, COLUMNS], 0 behind the last key. */
-    private static void panels(float[] rows, int keys, int w, int e, float[] panels) {
-        for (int panel = 0; panel < keys; panel += COLUMNS) {
-            int present = Math.min(COLUMNS, keys - panel);
-            for (int j = 0; j < present; j++) {
-                int from = (panel + j) * w;
-                int to = panel * e + j;
-                for (int i = 0; i < e; i++) {
-                    panels[to + i * COLUMNS] = rows[from + i];
-                }
+    /** Up to {@link #COLUMNS} rows of [keys, W] transposed to a panel [E, COLUMNS], 0 behind the last. */
+    private static void transpose(float[] rows, int from, int keys, Sizes s, float[] panels, int to) {
+        int e = s.e;
+        int w = s.w;
+        for (int j = 0; j < keys; j++) {
+            for (int i = 0; i < e; i++) {
+                panels[to + j + i * COLUMNS] = rows[from + j * w + i];
             }
-            for (int i = 0; present < COLUMNS && i < e; i++) {
-                int to = panel * e + i * COLUMNS;
-                Arrays.fill(panels, to + present, to + COLUMNS, 0);
-            }
+        }
+        for (int i = 0; keys < COLUMNS && i < e; i++) {
+            Arrays.fill(panels, to + keys + i * COLUMNS, to + (i + 1) * COLUMNS, 0);
         }
     }
 
@@ -543,11 +544,9 @@ final class VectorAttention {
     private static void mask(float[] scores, int at, int query, int firstKey, int limit, int[] hidden) {
         int visible = Math.max(0, Math.min(limit, query + 1 - firstKey));
         Arrays.fill(scores, at + visible, at + limit, Float.NEGATIVE_INFINITY);
-        if (hidden != null) {
-            for (int key : hidden) {
-                if (key >= firstKey && key < firstKey + visible && key != query) {
-                    scores[at + key - firstKey] = Float.NEGATIVE_INFINITY;
-                }
+        for (int key : hidden) {
+            if (key >= firstKey && key < firstKey + visible && key != query) {
+                scores[at + key - firstKey] = Float.NEGATIVE_INFINITY;
             }
         }
     }

@@ -16,18 +16,30 @@ public final class VectorKernel implements TransformerKernel {
 
     @Override
     public void rmsScale(INDArray x, double epsilon, INDArray scale) {
-        general.rmsScale(x, epsilon, scale);
+        if (VectorNorms.takes(x, scale)) {
+            VectorNorms.scale(x, epsilon, scale);
+        } else {
+            general.rmsScale(x, epsilon, scale);
+        }
     }
 
     @Override
     public void rmsNorm(INDArray x, INDArray gain, double epsilon, INDArray scale, INDArray y) {
-        general.rmsNorm(x, gain, epsilon, scale, y);
+        if (VectorNorms.takes(x, scale, gain) && Floats.rows(x, y)) {
+            VectorNorms.norm(x, gain, epsilon, scale, y);
+        } else {
+            general.rmsNorm(x, gain, epsilon, scale, y);
+        }
     }
 
     @Override
     public void rmsNormGradient(
             INDArray dy, INDArray x, INDArray gain, INDArray scale, INDArray residual, INDArray dGain, INDArray dx) {
-        general.rmsNormGradient(dy, x, gain, scale, residual, dGain, dx);
+        if (VectorNorms.takes(x, scale, gain, dGain) && Floats.rows(x, dy, dx, residual == null ? x : residual)) {
+            VectorNorms.gradient(dy, x, gain, scale, residual, dGain, dx);
+        } else {
+            general.rmsNormGradient(dy, x, gain, scale, residual, dGain, dx);
+        }
     }
 
     @Override
@@ -39,27 +51,45 @@ public final class VectorKernel implements TransformerKernel {
             double pathDropout,
             Allocator kept,
             INDArray y) {
-        return general.addBranch(branch, x, batch, unitDropout, pathDropout, kept, y);
+        return Floats.alike(branch, x, y) && Floats.rows(y)
+                ? VectorBranch.add(branch, x, batch, unitDropout, pathDropout, y)
+                : general.addBranch(branch, x, batch, unitDropout, pathDropout, kept, y);
     }
 
     @Override
     public void swiGlu(INDArray a, INDArray b, INDArray y) {
-        general.swiGlu(a, b, y);
+        if (Floats.alike(a, b, y)) {
+            VectorActivations.swiGlu(a, b, y);
+        } else {
+            general.swiGlu(a, b, y);
+        }
     }
 
     @Override
     public void swiGluGradient(INDArray dy, INDArray a, INDArray b, INDArray da, INDArray db) {
-        general.swiGluGradient(dy, a, b, da, db);
+        if (Floats.alike(dy, a, b, da, db)) {
+            VectorActivations.swiGluGradient(dy, a, b, da, db);
+        } else {
+            general.swiGluGradient(dy, a, b, da, db);
+        }
     }
 
     @Override
     public void gelu(INDArray x, INDArray y) {
-        general.gelu(x, y);
+        if (Floats.alike(x, y)) {
+            VectorActivations.gelu(x, y);
+        } else {
+            general.gelu(x, y);
+        }
     }
 
     @Override
     public void geluGradient(INDArray dy, INDArray x, INDArray dx) {
-        general.geluGradient(dy, x, dx);
+        if (Floats.alike(dy, x, dx)) {
+            VectorActivations.geluGradient(dy, x, dx);
+        } else {
+            general.geluGradient(dy, x, dx);
+        }
     }
 
     @Override
@@ -148,7 +178,11 @@ public final class VectorKernel implements TransformerKernel {
             double[] weightOfRow,
             double[] weightOfTarget,
             double[] nats) {
-        general.crossEntropy(z, firstOfRow, idOfTarget, weightOfRow, weightOfTarget, nats);
+        if (VectorCrossEntropy.takes(z)) {
+            VectorCrossEntropy.losses(z, firstOfRow, idOfTarget, weightOfRow, weightOfTarget, nats);
+        } else {
+            general.crossEntropy(z, firstOfRow, idOfTarget, weightOfRow, weightOfTarget, nats);
+        }
     }
 
     @Override
@@ -161,6 +195,15 @@ public final class VectorKernel implements TransformerKernel {
             double beta1,
             double beta2,
             double epsilon) {
-        general.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+        if (Floats.alike(gradient, m, v)) {
+            VectorAdam.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+        } else {
+            general.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+        }
+    }
+
+    @Override
+    public double sumOfSquares(INDArray values) {
+        return Floats.alike(values) ? VectorAdam.sumOfSquares(values) : general.sumOfSquares(values);
     }
 }
