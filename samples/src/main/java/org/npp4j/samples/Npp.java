@@ -24,7 +24,8 @@ import picocli.CommandLine.Spec;
         versionProvider = Versions.class,
         footer = {
             "",
-            "The launcher ./npp takes --cuda to run on an NVIDIA GPU, --mkl to compute products with MKL, and options for the JVM from NPP_JAVA_OPTS"
+            "The launcher ./npp takes --cuda to run on an NVIDIA GPU, --mkl to compute products with Intel's MKL,"
+                    + " and options for the JVM from NPP_JAVA_OPTS"
                     + " (such as -Xmx2g). A program that takes more than " + MemoryGuard.PERCENT
                     + " %% of the memory ends; -D" + MemoryGuard.LIMIT + "=12g there sets another limit."
         })
