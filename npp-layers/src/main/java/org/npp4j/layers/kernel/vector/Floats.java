@@ -23,7 +23,7 @@ final class Floats {
      * @throws IllegalArgumentException if the array is not of floats, has gaps, or holds more than 2^31 - 1 bytes
      */
     static FloatBuffer of(INDArray array) {
-        if (!plain(array)) {
+        if (!plain(array) && !plainRows(array)) {
             throw new IllegalArgumentException("Expected contiguous floats below 2 GiB, got " + array.dataType() + " "
                     + Arrays.toString(array.shape()) + " with strides " + Arrays.toString(array.stride()));
         }
@@ -93,6 +93,21 @@ final class Floats {
         return array.length() == length && length <= LONGEST && contiguous(array, 'c');
     }
 
+    /** Whether {@link #of} takes it, and gives its numbers in 'c' order. Strides of axes of size 1 do not matter. */
+    static boolean plainRows(INDArray array) {
+        if (array.dataType() != DataType.FLOAT || array.length() > Integer.MAX_VALUE / Float.BYTES) {
+            return false;
+        }
+        long stride = 1;
+        for (int axis = array.rank() - 1; axis >= 0; axis--) {
+            if (array.size(axis) != 1 && array.stride(axis) != stride) {
+                return false;
+            }
+            stride *= array.size(axis);
+        }
+        return true;
+    }
+
     /**
      * The numbers of a weight [in, out] in 'f' order, in even, as pairs: the first inputs of unit 0, and so on.
      *
@@ -111,6 +126,6 @@ final class Floats {
                 && weight.length() <= Integer.MAX_VALUE / Float.BYTES
                 && weight.size(0) % 2 == 0
                 && weight.stride(0) == 1
-                && weight.stride(1) == weight.size(0);
+                && (weight.size(1) == 1 || weight.stride(1) == weight.size(0));
     }
 }

@@ -76,7 +76,7 @@ final class VectorCachedAttention {
 
     /** Whether {@link #run} takes a cache. */
     static boolean takes(KeyValueCache cache) {
-        return cache.slots() % LANES == 0 && Floats.plain(cache.keyMemory());
+        return cache.slots() % LANES == 0 && Floats.plainRows(cache.keyMemory());
     }
 
     /**

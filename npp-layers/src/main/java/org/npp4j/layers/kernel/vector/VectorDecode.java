@@ -42,7 +42,7 @@ final class VectorDecode {
 
     /** Whether {@link #linear} takes these. */
     static boolean takes(INDArray x, INDArray w, INDArray y) {
-        return x.rows() <= MOST_ROWS && Floats.plain(x) && Floats.plain(y) && Floats.plainWeight(w);
+        return x.rows() <= MOST_ROWS && Floats.plainRows(x) && Floats.plainRows(y) && Floats.plainWeight(w);
     }
 
     /** Whether {@link #decode} takes these. */

@@ -134,7 +134,7 @@ public final class VectorKernel implements TransformerKernel {
             KeyValueCache cache,
             Allocator scratch,
             INDArray out) {
-        if (VectorCachedAttention.takes(cache) && Floats.plain(qkv) && Floats.plain(out)) {
+        if (VectorCachedAttention.takes(cache) && Floats.plainRows(qkv) && Floats.plainRows(out)) {
             float[] rows = new float[(int) qkv.length()];
             float[] mixed = new float[(int) out.length()];
             Floats.of(qkv).get(0, rows);
