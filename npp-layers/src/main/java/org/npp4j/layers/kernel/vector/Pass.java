@@ -17,7 +17,7 @@ final class Pass {
     private static final int ELEMENTS = 32 * TILE;
 
     /** Numbers that are touched, below which waking another thread costs more than it saves. */
-    private static final long FEW = 1 << 16;
+    private static final long FEW = 1 << 18;
 
     private Pass() {}
 
@@ -57,7 +57,7 @@ final class Pass {
      * @param arrays the arrays
      */
     static void overElements(Tile tile, INDArray... arrays) {
-        run(arrays, arrays[0].length(), 1, ELEMENTS, (buffers, first, from, to) -> {
+        run(Floats.LONGEST, arrays, arrays[0].length(), 1, ELEMENTS, (buffers, first, from, to) -> {
             Scratch scratch = Scratch.get();
             for (int at = from; at < to; at += TILE) {
                 tile.run(buffers, at, Math.min(TILE, to - at), first + at, scratch);
@@ -73,7 +73,7 @@ final class Pass {
      * @param matrices the matrices
      */
     static void overRows(int rowsPerPart, Part part, INDArray... matrices) {
-        run(matrices, matrices[0].size(0), (int) matrices[0].size(1), rowsPerPart, part);
+        run(Floats.LONGEST, matrices, matrices[0].size(0), (int) matrices[0].size(1), rowsPerPart, part);
     }
 
     /** {@return how many parts a pass has} */
@@ -81,16 +81,28 @@ final class Pass {
         return Math.toIntExact((units + unitsPerPart - 1) / unitsPerPart);
     }
 
+    /** {@return how many parts an elementwise pass has} */
     static int elementParts(long elements) {
         return parts(elements, ELEMENTS);
     }
 
+    /** {@return the number of the part that an element belongs to} */
     static int elementPart(long place) {
         return Math.toIntExact(place / ELEMENTS);
     }
 
-    private static void run(INDArray[] arrays, long units, int width, int unitsPerPart, Part part) {
-        long unitsPerSlice = Math.max(1, Floats.LONGEST / width / unitsPerPart) * unitsPerPart;
+    /**
+     * A pass in slices that fit buffers.
+     *
+     * @param longest numbers of a buffer at most
+     * @param arrays the arrays, of units x width numbers
+     * @param units how many
+     * @param width numbers of a unit
+     * @param unitsPerPart units of a part
+     * @param part what is done
+     */
+    static void run(int longest, INDArray[] arrays, long units, int width, int unitsPerPart, Part part) {
+        long unitsPerSlice = Math.max(1L, longest / width / unitsPerPart) * unitsPerPart;
         for (long first = 0; first < units; first += unitsPerSlice) {
             int inSlice = (int) Math.min(unitsPerSlice, units - first);
             FloatBuffer[] buffers = new FloatBuffer[arrays.length];

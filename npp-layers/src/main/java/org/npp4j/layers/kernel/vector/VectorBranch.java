@@ -137,9 +137,8 @@ final class VectorBranch {
 
         /** 0 where a word is below the bound, else what is kept. */
         private static void zeroOr(int[] words, int bound, float kept, float[] result, int at) {
-            FloatVector keeps = FloatVector.broadcast(Lanes.FLOATS, kept);
             IntVector zero = IntVector.zero(Lanes.INTS);
-            IntVector bits = keeps.reinterpretAsInts();
+            IntVector bits = IntVector.broadcast(Lanes.INTS, Float.floatToRawIntBits(kept));
             for (int i = 0; i < HALF; i += Lanes.COUNT) {
                 zero.blend(bits, IntVector.fromArray(Lanes.INTS, words, i).compare(VectorOperators.GE, bound))
                         .reinterpretAsFloats()

@@ -6,6 +6,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.ThreadPoolExecutor;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.IntConsumer;
 
 /** Threads that share the parts of one operation; the thread that asks takes part. */
@@ -44,35 +45,33 @@ final class Workers {
             return;
         }
         AtomicInteger next = new AtomicInteger();
-        CountDownLatch done = new CountDownLatch(threads - 1);
-        Throwable[] failure = new Throwable[1];
+        AtomicReference<Throwable> failure = new AtomicReference<>();
+        // Counts parts, not threads: a thread that wakes up when everything is done is not waited for.
+        CountDownLatch done = new CountDownLatch(parts);
         Runnable share = () -> {
-            try {
-                for (int i = next.getAndIncrement(); i < parts; i = next.getAndIncrement()) {
-                    part.accept(i);
-                }
-            } catch (RuntimeException | Error e) {
-                next.set(parts);
-                synchronized (failure) {
-                    failure[0] = e;
+            for (int i = next.getAndIncrement(); i < parts; i = next.getAndIncrement()) {
+                try {
+                    if (failure.get() == null) {
+                        part.accept(i);
+                    }
+                } catch (RuntimeException | Error e) {
+                    failure.compareAndSet(null, e);
+                } finally {
+                    done.countDown();
                 }
             }
         };
         for (int i = 1; i < threads; i++) {
-            HELPERS.execute(() -> {
-                share.run();
-                done.countDown();
-            });
+            HELPERS.execute(share);
         }
         share.run();
         awaitUninterruptibly(done);
-        synchronized (failure) {
-            if (failure[0] instanceof Error error) {
-                throw error;
-            }
-            if (failure[0] != null) {
-                throw (RuntimeException) failure[0];
-            }
+        Throwable thrown = failure.get();
+        if (thrown instanceof Error error) {
+            throw error;
+        }
+        if (thrown != null) {
+            throw (RuntimeException) thrown;
         }
     }
 
