@@ -87,6 +87,9 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
     @JsonProperty
     private double pathDropout;
 
+    @JsonProperty
+    private boolean recompute;
+
     private TransformerBlock() {}
 
     private TransformerBlock(Builder builder) {
@@ -102,6 +105,7 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
         residualDropout = builder.residualDropout;
         feedForwardDropout = builder.feedForwardDropout;
         pathDropout = builder.pathDropout;
+        recompute = builder.recompute;
         if (heads < 1 || keyValueHeads < 1 || heads % keyValueHeads != 0) {
             throw new IllegalArgumentException("The key/value heads must divide the heads, got " + heads + " heads and "
                     + keyValueHeads + " key/value heads");
@@ -190,6 +194,11 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
         return pathDropout;
     }
 
+    /** {@return whether the backward pass computes most of the forward pass again} */
+    public boolean isRecompute() {
+        return recompute;
+    }
+
     /** 2 T D ((H + 2 G) E + D + 3 F) for the weights and 4 T T D for the attention. */
     @Override
     public double forwardOperations(long positions) {
@@ -233,7 +242,8 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
                 && epsilon == that.epsilon
                 && residualDropout == that.residualDropout
                 && feedForwardDropout == that.feedForwardDropout
-                && pathDropout == that.pathDropout;
+                && pathDropout == that.pathDropout
+                && recompute == that.recompute;
     }
 
     @Override
@@ -253,6 +263,7 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
         private double residualDropout;
         private double feedForwardDropout;
         private double pathDropout;
+        private boolean recompute;
 
         /**
          * A block with one condition token, as many key/value heads as heads, and no dropout.
@@ -357,6 +368,18 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
          */
         public Builder pathDropout(double probability) {
             pathDropout = requireProbability(probability, "pathDropout");
+            return this;
+        }
+
+        /**
+         * Less memory for more operations (gradient checkpointing): two arrays of the input's size are kept for the backward
+         * pass instead of about eleven, and two thirds of the forward pass are computed again. Results are the same.
+         *
+         * @param recompute whether to
+         * @return this
+         */
+        public Builder recompute(boolean recompute) {
+            this.recompute = recompute;
             return this;
         }
 

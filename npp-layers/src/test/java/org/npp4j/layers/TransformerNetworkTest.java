@@ -63,6 +63,29 @@ class TransformerNetworkTest {
     @EnumSource(
             value = DataType.class,
             names = {"FLOAT", "DOUBLE"})
+    void computingAgainInsteadOfKeepingChangesNothing(DataType type) {
+        Map<Boolean, INDArray> parameters = new HashMap<>();
+        for (boolean recompute : new boolean[] {false, true}) {
+            ComputationGraph graph = TransformerGraphs.of(
+                            new PatchAverage(GRID, 1),
+                            block(true).recompute(recompute),
+                            block(true).keyValueHeads(1).recompute(recompute))
+                    .type(type)
+                    .updater(new Adam(1e-2))
+                    .pooled();
+            Nd4j.getRandom().setSeed(4);
+            for (int step = 0; step < 4; step++) {
+                graph.fit(TransformerGraphs.data(3, GRID, type, 1));
+            }
+            parameters.put(recompute, graph.params().dup());
+        }
+        assertEquals(parameters.get(false), parameters.get(true));
+    }
+
+    @ParameterizedTest
+    @EnumSource(
+            value = DataType.class,
+            names = {"FLOAT", "DOUBLE"})
     void workspacesChangeNothingThroughTheStages(DataType type) {
         Map<WorkspaceMode, INDArray> parameters = new HashMap<>();
         for (WorkspaceMode mode : new WorkspaceMode[] {WorkspaceMode.ENABLED, WorkspaceMode.NONE}) {

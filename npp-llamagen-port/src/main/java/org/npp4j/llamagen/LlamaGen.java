@@ -96,6 +96,7 @@ public final class LlamaGen {
     private double residualDropout;
     private double feedForwardDropout;
     private double pathDropout;
+    private boolean recompute;
     private double weightDecay;
     private IUpdater updater =
             new TorchAdam.Builder().learningRate(1e-4).beta2(0.95).build();
@@ -390,6 +391,19 @@ public final class LlamaGen {
     }
 
     /**
+     * Less memory for more operations (gradient checkpointing): each block keeps two arrays of its input's size for the
+     * backward pass instead of about eleven, and computes two thirds of its forward pass again. For models and batches that
+     * would not fit otherwise; results are the same.
+     *
+     * @param recompute whether to
+     * @return this
+     */
+    public LlamaGen recomputeBlocks(boolean recompute) {
+        this.recompute = recompute;
+        return this;
+    }
+
+    /**
      * Decoupled weight decay (AdamW) of matrices and tables; norms take none.
      *
      * @param coefficient multiplied by the learning rate; 0.05 as published
@@ -602,7 +616,8 @@ public final class LlamaGen {
                 .epsilon(spec.epsilon())
                 .residualDropout(residualDropout)
                 .feedForwardDropout(feedForwardDropout)
-                .pathDropout(pathDropout * depth);
+                .pathDropout(pathDropout * depth)
+                .recompute(recompute);
         if (index == 0 && tokenDropout > 0) {
             block.dropOut(1 - tokenDropout);
         }

@@ -2,6 +2,8 @@ package org.npp4j.samples;
 
 import org.nd4j.linalg.api.buffer.DataType;
 import org.npp4j.layers.kernel.Kernels;
+import org.npp4j.layers.kernel.Precision;
+import org.npp4j.layers.kernel.Products;
 
 /** What computes: the libraries behind matrix products and fused operations, and their precision. */
 final class Arithmetic {
@@ -11,13 +13,11 @@ final class Arithmetic {
      * What computes in this process, as a result must say it.
      *
      * @param backend that has started
-     * @return such as "nd4j-native OpenBLAS, VectorKernel"
+     * @return such as "nd4j-native, oneDNN 2.5.2, VectorKernel"
      */
     static String describe(Backend backend) {
-        boolean cpu = backend.name().equalsIgnoreCase("CPU");
-        boolean openBlas = backend.blas().equalsIgnoreCase("OPENBLAS");
-        return (cpu ? "nd4j-native " : "nd4j-cuda ") + (openBlas ? "OpenBLAS" : backend.blas()) + ", "
-                + Kernels.of(DataType.FLOAT).getClass().getSimpleName();
+        return (backend.name().equalsIgnoreCase("CPU") ? "nd4j-native" : "nd4j-cuda") + ", " + Products.description()
+                + ", " + Kernels.of(DataType.FLOAT).getClass().getSimpleName();
     }
 
     /**
@@ -26,6 +26,10 @@ final class Arithmetic {
      * @throws AppException if this processor or this class path cannot
      */
     static void useBf16() {
-        throw new AppException("--mixed-precision bf16 is not available");
+        try {
+            Products.setPrecision(Precision.BF16);
+        } catch (IllegalStateException e) {
+            throw new AppException(e.getMessage(), e);
+        }
     }
 }

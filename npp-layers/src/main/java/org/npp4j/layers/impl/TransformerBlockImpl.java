@@ -25,7 +25,8 @@ import org.npp4j.layers.kernel.TransformerKernel.BranchGradient;
  * Run-time half of {@link TransformerBlock}.
  *
  * <p>The training forward pass keeps its intermediate arrays in the workspace that lives until the end of the backward
- * pass, but for what one pass over memory brings back: norms, the gated activation, and the weights of attention.
+ * pass, but for what one pass over memory brings back: norms, the gated activation, and the weights of attention. With {@link
+ * TransformerBlock#isRecompute()} it keeps the input and the sum behind the attention alone.
  */
 public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlock> {
     private static final long serialVersionUID = 1L;
@@ -77,8 +78,8 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
 
     private Forward run(boolean training, Allocator kept, Allocator scratch, INDArray x, INDArray out) {
         TransformerBlock block = layerConf();
-        AttentionShape shape = attentionShape();
-        RotaryTable rotary = rotaryTable(input.size(1));
+        // for what the backward pass reads, or makes again
+        Allocator read = block.isRecompute() ? scratch : kept;
         long rows = x.rows();
         long width = block.getNIn();
         Forward f = new Forward();
@@ -86,24 +87,43 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         f.x = x;
 
         f.attentionScale = kept.create(rows);
-        INDArray normed = norm(x, TransformerBlock.ATTENTION_GAIN, f.attentionScale, scratch);
-        INDArray[] qkv = queriesKeysValues(normed, scratch);
-        f.attentionOut = kept.create(rows, width);
-        f.attention = kernel().attention(
-                        shape, qkv[0], qkv[1], qkv[2], seenCondition(), rotary, kept, scratch, f.attentionOut);
+        attend(f, read, scratch);
         f.h = kept.create(rows, width);
         Products.linear(f.attentionOut, getParam(TransformerBlock.OUT_WEIGHT), f.h);
         f.attentionBranch = addBranch(training, f.h, x, block.getResidualDropout(), kept, f.h);
 
         f.feedForwardScale = kept.create(rows);
-        f.gate = kept.create(rows, block.getFeedForwardWidth());
-        f.up = kept.create(rows, block.getFeedForwardWidth());
-        normed = norm(f.h, TransformerBlock.FEED_FORWARD_GAIN, f.feedForwardScale, scratch);
-        Products.linear(normed, getParam(TransformerBlock.GATE_WEIGHT), f.gate);
-        Products.linear(normed, getParam(TransformerBlock.UP_WEIGHT), f.up);
+        gateAndUp(f, read, scratch);
         Products.linear(activated(f, scratch), getParam(TransformerBlock.DOWN_WEIGHT), out);
         f.feedForwardBranch = addBranch(training, out, f.h, block.getFeedForwardDropout(), kept, out);
         return f;
+    }
+
+    /** From x to the mixed values of all heads, [R, H x E]. */
+    private void attend(Forward f, Allocator read, Allocator scratch) {
+        INDArray normed = norm(f.x, TransformerBlock.ATTENTION_GAIN, f.attentionScale, scratch);
+        INDArray[] qkv = queriesKeysValues(normed, scratch);
+        f.attentionOut = read.create(f.x.shape());
+        f.attention = kernel().attention(
+                        attentionShape(),
+                        qkv[0],
+                        qkv[1],
+                        qkv[2],
+                        seenCondition(),
+                        rotaryTable(input.size(1)),
+                        read,
+                        scratch,
+                        f.attentionOut);
+    }
+
+    /** From h to what the gated activation takes, [R, F] each. */
+    private void gateAndUp(Forward f, Allocator read, Allocator scratch) {
+        long hidden = layerConf().getFeedForwardWidth();
+        INDArray normed = norm(f.h, TransformerBlock.FEED_FORWARD_GAIN, f.feedForwardScale, scratch);
+        f.gate = read.create(f.h.rows(), hidden);
+        f.up = read.create(f.h.rows(), hidden);
+        Products.linear(normed, getParam(TransformerBlock.GATE_WEIGHT), f.gate);
+        Products.linear(normed, getParam(TransformerBlock.UP_WEIGHT), f.up);
     }
 
     /** The mask of the condition tokens [B, C], or null. A single one, such as a class, cannot be hidden. */
@@ -161,6 +181,9 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray dOut = rows(epsilon, ArrayType.BP_WORKING_MEM, workspaceMgr);
 
         // feed-forward branch
+        if (layerConf().isRecompute()) {
+            gateAndUp(f, scratch, scratch);
+        }
         INDArray dBranch = f.feedForwardBranch.of(dOut, scratch);
         INDArray dActivated = activated(f, scratch);
         weightGradient(dActivated, dBranch, TransformerBlock.DOWN_WEIGHT);
@@ -177,6 +200,9 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         normGradient(dh, f.h, f.feedForwardScale, TransformerBlock.FEED_FORWARD_GAIN, dOut, dh);
 
         // attention branch
+        if (layerConf().isRecompute()) {
+            attend(f, scratch, scratch);
+        }
         dBranch = f.attentionBranch.of(dh, scratch);
         weightGradient(f.attentionOut, dBranch, TransformerBlock.OUT_WEIGHT);
         INDArray dAttention = scratch.create(rows, width);
