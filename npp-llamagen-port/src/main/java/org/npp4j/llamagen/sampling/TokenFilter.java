@@ -36,29 +36,60 @@ record TokenFilter(double temperature, int topK, double topP) {
      * @throws IllegalArgumentException if there are no logits, one is not a number, or all are negative infinity
      */
     double[] weights(float[] logits) {
-        double max = max(logits);
-        double scale = 1 / Math.max(temperature, COLDEST);
-        double[] weights = new double[logits.length];
-        for (int i = 0; i < weights.length; i++) {
-            weights[i] = Math.exp((logits[i] - max) * scale);
+        Buffers buffers = new Buffers(logits.length);
+        weigh(logits, buffers);
+        return buffers.weights;
+    }
+
+    /** What a thread needs for one draw after the other. */
+    private static final class Buffers {
+        private static final ThreadLocal<Buffers> OF_THREAD = ThreadLocal.withInitial(() -> new Buffers(0));
+
+        private final double[] weights;
+        private final double[] parted;
+
+        Buffers(int size) {
+            weights = new double[size];
+            parted = new double[size];
         }
-        if (topK > 0 && topK < weights.length) {
-            double smallest = largestBeyond(topK - 0.5, weights, false);
-            for (int i = 0; i < weights.length; i++) {
-                if (weights[i] < smallest) {
-                    weights[i] = 0;
-                }
+
+        static Buffers of(int size) {
+            Buffers buffers = OF_THREAD.get();
+            if (buffers.weights.length != size) {
+                buffers = new Buffers(size);
+                OF_THREAD.set(buffers);
             }
+            return buffers;
+        }
+    }
+
+    private void weigh(float[] logits, Buffers buffers) {
+        double max = max(logits);
+        double least = topK > 0 && topK < logits.length ? leastOfTop(logits, buffers.parted) : Double.NEGATIVE_INFINITY;
+        double scale = 1 / Math.max(temperature, COLDEST);
+        double[] weights = buffers.weights;
+        for (int i = 0; i < weights.length; i++) {
+            weights[i] = logits[i] < least ? 0 : Math.exp((logits[i] - max) * scale);
         }
         if (topP < 1) {
-            cutNucleus(weights);
+            cutNucleus(weights, buffers.parted);
         }
-        return weights;
+    }
+
+    private double leastOfTop(float[] logits, double[] parted) {
+        for (int i = 0; i < logits.length; i++) {
+            parted[i] = logits[i];
+        }
+        return largestBeyond(topK - 0.5, parted, logits.length, false);
     }
 
     /** A sampler that draws what is left by the filter. */
     TokenSampler sampler(SplittableRandom random) {
-        return logits -> draw(weights(logits), random);
+        return logits -> {
+            Buffers buffers = Buffers.of(logits.length);
+            weigh(logits, buffers);
+            return draw(buffers.weights, random);
+        };
     }
 
     private static int draw(double[] weights, SplittableRandom random) {
@@ -96,9 +127,15 @@ record TokenFilter(double temperature, int topK, double topP) {
     }
 
     /** Keeps the largest weights until their sum exceeds topP of all; of equal ones at the end, the first. */
-    private void cutNucleus(double[] weights) {
+    private void cutNucleus(double[] weights, double[] parted) {
         double mass = topP * sum(weights);
-        double smallest = largestBeyond(mass, weights, true);
+        int above = 0;
+        for (double weight : weights) {
+            if (weight > 0) {
+                parted[above++] = weight;
+            }
+        }
+        double smallest = largestBeyond(mass, parted, above, true);
         double before = 0;
         for (double weight : weights) {
             before += weight > smallest ? weight : 0;
@@ -116,13 +153,13 @@ record TokenFilter(double temperature, int topK, double topP) {
      * Counts or adds up values from the largest down; the value at which that exceeds a limit, the least if it never does.
      *
      * @param limit of the sum, or of the count
-     * @param values at least one
+     * @param v whose first values count, at least one; their order is lost
+     * @param end how many
      * @param summing whether to add up the values, or to count them
      */
-    private static double largestBeyond(double limit, double[] values, boolean summing) {
-        double[] v = values.clone();
+    private static double largestBeyond(double limit, double[] v, int end, boolean summing) {
         int from = 0;
-        int to = v.length;
+        int to = end;
         double before = 0; // of all values above those in from .. to - 1
         while (true) {
             double pivot = medianOfThree(v[from], v[from + to >>> 1], v[to - 1]);
