@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
@@ -193,16 +194,18 @@ class AttentionKernelTest {
         }
     }
 
+    /** Often enough that the JVM has compiled it in between, which must not show. */
     @Test
     void repeatsToTheBit() {
-        Sample sample = new Sample(new AttentionShape(2, 150, 4, 2, 20), 3, true, 1, 1);
+        Sample sample = new Sample(new AttentionShape(2, 100, 2, 1, 20), 3, true, 1, 1);
         List<INDArray> first = sample.run(VECTOR, DataType.FLOAT);
-        for (int run = 0; run < 5; run++) {
+        for (int run = 0; run < 100; run++) {
             List<INDArray> again = sample.run(VECTOR, DataType.FLOAT);
             for (int i = 0; i < first.size(); i++) {
                 assertArrayEquals(
                         first.get(i).ravel().toFloatVector(),
-                        again.get(i).ravel().toFloatVector());
+                        again.get(i).ravel().toFloatVector(),
+                        0f);
             }
         }
     }
@@ -221,11 +224,9 @@ class AttentionKernelTest {
         List<INDArray> ofMany = many.run(VECTOR, DataType.FLOAT);
         List<INDArray> ofOne = one.run(VECTOR, DataType.FLOAT);
         for (int i = 0; i < ofOne.size(); i++) {
-            float[] alone = ofOne.get(i).ravel().toFloatVector();
             float[] together = ofMany.get(i).ravel().toFloatVector();
-            for (int j = 0; j < alone.length; j++) {
-                assertEquals(alone[j], together[j]);
-            }
+            float[] alone = ofOne.get(i).ravel().toFloatVector();
+            assertArrayEquals(alone, Arrays.copyOf(together, alone.length));
         }
     }
 

@@ -3,7 +3,7 @@ package org.npp4j.layers.kernel.vector;
 /** Arrays on the heap that a thread uses again and again: what vectors are loaded from and stored to. */
 final class Scratch {
     private static final ThreadLocal<Scratch> OF_THREAD = ThreadLocal.withInitial(Scratch::new);
-    private static final int PLACES = 8;
+    private static final int PLACES = 16;
 
     private final float[][] arrays = new float[PLACES][0];
     private final int[][] intArrays = new int[PLACES][0];
@@ -18,7 +18,7 @@ final class Scratch {
     /**
      * One of the arrays.
      *
-     * @param place from 0 to 7; arrays in use at the same time have different places
+     * @param place from 0 to 15; arrays in use at the same time have different places
      * @param length the least length
      * @return an array with unspecified content
      */
@@ -32,7 +32,7 @@ final class Scratch {
     /**
      * One of the arrays of integers.
      *
-     * @param place from 0 to 7
+     * @param place from 0 to 15
      * @param length the least length
      * @return an array with unspecified content
      */

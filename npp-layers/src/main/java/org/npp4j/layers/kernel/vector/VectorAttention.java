@@ -27,8 +27,8 @@ import org.npp4j.layers.kernel.TransformerKernel;
  * <p>Source: Dao et al., "FlashAttention" (arXiv 2205.14135), for what is kept.
  */
 final class VectorAttention {
-    private static final VectorSpecies<Float> SPECIES = FloatVector.SPECIES_PREFERRED;
-    private static final int LANES = SPECIES.length();
+    private static final VectorSpecies<Float> SPECIES = Lanes.FLOATS;
+    private static final int LANES = Lanes.COUNT;
     private static final int ROWS = TileProducts.ROWS;
     private static final int COLUMNS = TileProducts.COLUMNS;
 
@@ -45,22 +45,7 @@ final class VectorAttention {
 
     private static final int GRADIENT_KEYS = Math.max(96, ROWS / 2 * COLUMNS);
 
-    private static final ThreadLocal<Scratch> SCRATCH = ThreadLocal.withInitial(Scratch::new);
-
     private VectorAttention() {}
-
-    /** Arrays of one thread, as large as the largest attention so far. */
-    private static final class Scratch {
-        private final float[][] arrays = new float[12][0];
-
-        /** Unspecified content; each array of one pass has a place of its own. */
-        float[] array(int place, int length) {
-            if (arrays[place].length < length) {
-                arrays[place] = new float[length];
-            }
-            return arrays[place];
-        }
-    }
 
     /** {@link AttentionShape} as ints, with W. */
     private record Sizes(int b, int t, int h, int g, int e, int w, float scale) {
@@ -212,7 +197,7 @@ final class VectorAttention {
             int g = part % s.g;
             int from = chunkStart(chunk);
             int to = chunkStart(chunk + 1);
-            Scratch scratch = SCRATCH.get();
+            Scratch scratch = Scratch.get();
             float[] keyPanels = scratch.array(0, TileProducts.roundUp(to, COLUMNS) * s.e);
             float[] values = scratch.array(1, to * s.w);
             float[] keys = scratch.array(2, COLUMNS * s.w);
@@ -245,6 +230,7 @@ final class VectorAttention {
             float[] mixed = scratch.array(5, rowsWidth);
             float[] logs = scratch.array(6, FORWARD_QUERIES);
             float[] factors = scratch.array(7, FORWARD_QUERIES);
+            float[] lanes = scratch.array(8, LANES);
             load(s, q, b, start, queries, h, s.h, rows, 0);
             turn(rows, queries * s.w, turns, start * s.w, s.scale, 1);
             qh.put((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
@@ -275,9 +261,10 @@ final class VectorAttention {
                 int at = r * scoreRow;
                 mask(scores, at, start + r, 0, whole, hidden[b]);
                 float largest = largest(scores, at, whole);
-                float sum = exponentials(scores, at, whole, largest);
+                Lanes.exp(scores, 1, -largest, scores, at, at + whole, lanes);
+                double sum = Lanes.sum(lanes);
                 logs[r] = (float) (largest + Math.log(sum));
-                factors[r] = 1 / sum;
+                factors[r] = (float) (1 / sum);
             }
             for (int r = 0; r < queries; r += ROWS) {
                 // [6, keys] x [keys, W]
@@ -322,7 +309,7 @@ final class VectorAttention {
         void part(int part) {
             int b = part / s.g;
             int g = part % s.g;
-            Scratch scratch = SCRATCH.get();
+            Scratch scratch = Scratch.get();
             int whole = TileProducts.roundUp(s.t, GRADIENT_KEYS);
             float[] keys = scratch.array(0, whole * s.w);
             float[] keyPanels = scratch.array(1, whole * s.e);
@@ -359,11 +346,13 @@ final class VectorAttention {
             float[] dRows = scratch.array(7, rowsWidth);
             float[] logs = scratch.array(8, GRADIENT_QUERIES);
             float[] sums = scratch.array(9, GRADIENT_QUERIES);
+            float[] lanes = scratch.array(12, LANES);
             // the sum over keys of w * dw is that over E of out * dOut
             load(s, out, b, start, queries, h, s.h, rows, 0);
             load(s, dOut, b, start, queries, h, s.h, dMixed, 0);
             for (int r = 0; r < queries; r++) {
-                sums[r] = dot(rows, dMixed, r * s.w, s.w);
+                dot(rows, dMixed, r * s.w, s.w, lanes);
+                sums[r] = (float) Lanes.sum(lanes);
             }
             qh.get((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
             Arrays.fill(rows, queries * s.w, rowsWidth, 0);
@@ -378,16 +367,17 @@ final class VectorAttention {
 
         /** The same over some of the keys that they see. */
         private void tile(Scratch scratch, int b, int start, int end, int firstKey) {
-            float[] keys = scratch.arrays[0];
-            float[] keyPanels = scratch.arrays[1];
-            float[] valuePanels = scratch.arrays[2];
-            float[] dKeys = scratch.arrays[3];
-            float[] dValues = scratch.arrays[4];
-            float[] rows = scratch.arrays[5];
-            float[] dMixed = scratch.arrays[6];
-            float[] dRows = scratch.arrays[7];
-            float[] logs = scratch.arrays[8];
-            float[] sums = scratch.arrays[9];
+            float[] keys = scratch.array(0, 0);
+            float[] keyPanels = scratch.array(1, 0);
+            float[] valuePanels = scratch.array(2, 0);
+            float[] dKeys = scratch.array(3, 0);
+            float[] dValues = scratch.array(4, 0);
+            float[] rows = scratch.array(5, 0);
+            float[] dMixed = scratch.array(6, 0);
+            float[] dRows = scratch.array(7, 0);
+            float[] logs = scratch.array(8, 0);
+            float[] sums = scratch.array(9, 0);
+            float[] lanes = scratch.array(12, LANES);
             float[] weights = scratch.array(10, GRADIENT_QUERIES * GRADIENT_KEYS);
             float[] dScores = scratch.array(11, GRADIENT_QUERIES * GRADIENT_KEYS);
             int queries = end - start;
@@ -430,7 +420,8 @@ final class VectorAttention {
                 int limit = TileProducts.roundUp(Math.min(keyEnd, seenBy(start, r, end)) - firstKey, COLUMNS);
                 int at = r * GRADIENT_KEYS;
                 mask(weights, at, start + r, firstKey, limit, hidden[b]);
-                weightsAndGradient(weights, dScores, at, limit, logs[r], sums[r]);
+                Lanes.exp(weights, 1, -logs[r], weights, at, at + limit, lanes);
+                softmaxGradient(weights, dScores, at, limit, sums[r]);
             }
             for (int key = firstKey; key < keyEnd; key += ROWS) {
                 int first = Math.max(0, key - start);
@@ -559,25 +550,10 @@ final class VectorAttention {
         return largest.reduceLanes(VectorOperators.MAX);
     }
 
-    /** Scores to exp(score - largest); returns their sum. */
-    private static float exponentials(float[] scores, int at, int length, float largest) {
-        FloatVector sum = FloatVector.zero(SPECIES);
-        for (int i = 0; i < length; i += LANES) {
-            FloatVector weight =
-                    FloatVector.fromArray(SPECIES, scores, at + i).sub(largest).lanewise(VectorOperators.EXP);
-            weight.intoArray(scores, at + i);
-            sum = sum.add(weight);
-        }
-        return sum.reduceLanes(VectorOperators.ADD);
-    }
-
-    /** Scores to weights exp(score - logSum), and the gradients dw of weights to those of scores, w (dw - sum). */
-    private static void weightsAndGradient(
-            float[] scores, float[] dWeights, int at, int length, float logSum, float sum) {
+    /** The gradients of weights, dw, to those of scores: w (dw - sum). */
+    private static void softmaxGradient(float[] weights, float[] dWeights, int at, int length, float sum) {
         for (int i = at; i < at + length; i += LANES) {
-            FloatVector weight =
-                    FloatVector.fromArray(SPECIES, scores, i).sub(logSum).lanewise(VectorOperators.EXP);
-            weight.intoArray(scores, i);
+            FloatVector weight = FloatVector.fromArray(SPECIES, weights, i);
             FloatVector.fromArray(SPECIES, dWeights, i).sub(sum).mul(weight).intoArray(dWeights, i);
         }
     }
@@ -588,11 +564,12 @@ final class VectorAttention {
         }
     }
 
-    private static float dot(float[] x, float[] y, int from, int length) {
+    /** The sum of products, lane by lane. */
+    private static void dot(float[] x, float[] y, int from, int length, float[] lanes) {
         FloatVector sum = FloatVector.zero(SPECIES);
         for (int i = from; i < from + length; i += LANES) {
             sum = FloatVector.fromArray(SPECIES, x, i).fma(FloatVector.fromArray(SPECIES, y, i), sum);
         }
-        return sum.reduceLanes(VectorOperators.ADD);
+        sum.intoArray(lanes, 0);
     }
 }
