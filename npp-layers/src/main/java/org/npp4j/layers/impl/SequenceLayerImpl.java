@@ -76,6 +76,11 @@ abstract class SequenceLayerImpl<C extends FeedForwardLayer> extends BaseLayer<C
     }
 
     @Override
+    public double calcRegularizationScore(boolean backpropOnlyParams) {
+        return RegularizationScore.of(this);
+    }
+
+    @Override
     public boolean isPretrainLayer() {
         return false;
     }

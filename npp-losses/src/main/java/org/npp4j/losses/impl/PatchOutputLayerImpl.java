@@ -22,6 +22,7 @@ import org.nd4j.linalg.api.ops.CustomOp;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
 import org.nd4j.linalg.api.shape.Shape;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.impl.RegularizationScore;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.losses.PatchOutputLayer;
 
@@ -127,6 +128,11 @@ public class PatchOutputLayerImpl extends BaseOutputLayer<PatchOutputLayer> {
                 ArrayType.ACTIVATION_GRAD, z.dataType(), new long[] {z.size(0), w.size(0)}, 'c');
         Products.linearInputGradient(z, w, dX, scale, 0);
         return new Pair<>(gradient, backpropDropOutIfPresent(toSequence(dX)));
+    }
+
+    @Override
+    public double calcRegularizationScore(boolean backpropOnlyParams) {
+        return RegularizationScore.of(this);
     }
 
     @Override
