@@ -353,7 +353,7 @@ class KernelPassesTest {
             double deviations = (stayed - (1 - probability) * factors.length) / Math.sqrt(variance * factors.length);
             assertTrue(Math.abs(deviations) < 4.5, "rate is off by " + deviations + " standard deviations");
             // independent of neighbours in the row, in the column, and where the generator changes words and tiles
-            for (int lag : new int[] {1, 2, 16, width, 512, 1024, 32768}) {
+            for (int lag : new int[] {1, 2, 16, width, 256, 512, 16384}) {
                 double sum = 0;
                 for (int i = lag; i < centred.length; i++) {
                     sum += centred[i] * centred[i - lag];

@@ -11,7 +11,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
  */
 final class Pass {
     /** Elements that a thread holds on the heap at a time; a few arrays of it fit a first-level cache. */
-    static final int TILE = 1024;
+    static final int TILE = 512;
 
     /** Elements of a part of an elementwise pass, a multiple of {@link #TILE}. */
     private static final int ELEMENTS = 32 * TILE;

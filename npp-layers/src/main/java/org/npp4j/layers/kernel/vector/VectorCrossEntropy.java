@@ -12,7 +12,7 @@ import org.npp4j.layers.kernel.TransformerKernel;
  */
 final class VectorCrossEntropy {
     /** Columns that are copied and worked on at a time, within the first-level cache. */
-    private static final int RUN = 4096;
+    private static final int RUN = 2048;
 
     private static final int ELEMENTS = 1 << 15;
 
