@@ -3,7 +3,6 @@ package org.npp4j.layers.kernel.vector;
 import java.nio.LongBuffer;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.LongVector;
-import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
@@ -39,6 +38,7 @@ final class FewRows {
         private final float[] sums = new float[UNITS * MOST_VECTORS * LANES];
         private final float[] results = new float[UNITS * MOST_VECTORS * LANES / 2];
         private final float[] secondResults = new float[UNITS * MOST_VECTORS * LANES / 2];
+        private final float[] lanes = new float[LANES];
 
         private void reserve(int longs, boolean second) {
             if (tile.length < longs) {
@@ -112,7 +112,7 @@ final class FewRows {
                     multiply(s.tile, x, panel, s.sums, s.results);
                     multiply(s.secondTile, x, panel, s.sums, s.secondResults);
                     int n = units * x.panelRows();
-                    gate(s.results, s.secondResults, n);
+                    gate(s.results, s.secondResults, n, s.sums, s.lanes);
                     System.arraycopy(s.results, 0, y.values(), y.offset(panel, unit), n);
                 }
             }
@@ -262,11 +262,12 @@ final class FewRows {
         }
     }
 
-    /** a = silu(a) * b over n numbers, n a multiple of a vector. */
-    private static void gate(float[] a, float[] b, int n) {
+    /** a = silu(a) * b over n numbers, n a multiple of a vector; e and lanes are lost. */
+    private static void gate(float[] a, float[] b, int n, float[] e, float[] lanes) {
+        Lanes.exp(a, -1, 0, e, 0, n, lanes);
         for (int i = 0; i < n; i += LANES) {
-            FloatVector v = FloatVector.fromArray(SPECIES, a, i);
-            v.div(v.neg().lanewise(VectorOperators.EXP).add(1))
+            FloatVector.fromArray(SPECIES, a, i)
+                    .div(FloatVector.fromArray(SPECIES, e, i).add(1))
                     .mul(FloatVector.fromArray(SPECIES, b, i))
                     .intoArray(a, i);
         }

@@ -202,18 +202,8 @@ final class VectorCachedAttention {
             largest = largest.max(FloatVector.fromArray(SPECIES, scores, start + i));
         }
         float max = largest.reduceLanes(VectorOperators.MAX);
-        FloatVector sums = FloatVector.zero(SPECIES);
-        for (int i = 0; i < end; i += LANES) {
-            FloatVector e =
-                    FloatVector.fromArray(SPECIES, scores, start + i).sub(max).lanewise(VectorOperators.EXP);
-            sums = sums.add(e);
-            e.intoArray(scores, start + i);
-        }
-        sums.intoArray(lanes, 0);
-        float sum = 0;
-        for (int i = 0; i < LANES; i++) { // reduceLanes may add in another order once it is compiled
-            sum += lanes[i];
-        }
+        Lanes.exp(scores, 1, -max, scores, start, start + end, lanes);
+        float sum = (float) Lanes.sum(lanes);
         float factor = 1 / sum;
         for (int i = 0; i < end; i += LANES) {
             FloatVector.fromArray(SPECIES, scores, start + i).mul(factor).intoArray(scores, start + i);
