@@ -126,21 +126,25 @@ final class VectorBranch {
                 int[] x = scratch.ints(0, HALF);
                 int[] y = scratch.ints(1, HALF);
                 random.words((int) counter, (int) (counter >>> Integer.SIZE), x, y, HALF);
-                int bound = bound(unitDropout);
-                zeroOr(x, bound, kept(unitDropout), result, 0);
-                zeroOr(y, bound, kept(unitDropout), result, HALF);
+                int last = lastDropped(unitDropout);
+                zeroOr(x, last, kept(unitDropout), result, 0);
+                zeroOr(y, last, kept(unitDropout), result, HALF);
             }
             if (pathDropout > 0) {
                 multiplyPaths(place, length, result, scratch);
             }
         }
 
-        /** 0 where a word is below the bound, else what is kept. */
-        private static void zeroOr(int[] words, int bound, float kept, float[] result, int at) {
-            IntVector zero = IntVector.zero(Lanes.INTS);
-            IntVector bits = IntVector.broadcast(Lanes.INTS, Float.floatToRawIntBits(kept));
+        /** 0 where the upper 31 bits of a word are at most the last that are dropped, else what is kept. */
+        private static void zeroOr(int[] words, int last, float kept, float[] result, int at) {
+            int bits = Float.floatToRawIntBits(kept);
+            IntVector lasts = IntVector.broadcast(Lanes.INTS, last);
             for (int i = 0; i < HALF; i += Lanes.COUNT) {
-                zero.blend(bits, IntVector.fromArray(Lanes.INTS, words, i).compare(VectorOperators.GE, bound))
+                IntVector word = IntVector.fromArray(Lanes.INTS, words, i).lanewise(VectorOperators.LSHR, 1);
+                // all bits of a lane are set if last - word is negative
+                lasts.sub(word)
+                        .lanewise(VectorOperators.ASHR, Integer.SIZE - 1)
+                        .lanewise(VectorOperators.AND, bits)
                         .reinterpretAsFloats()
                         .intoArray(result, at + i);
             }
@@ -154,7 +158,7 @@ final class VectorBranch {
                 long example = (place + at) / perExample;
                 int end = (int) Math.min(length, (example + 1) * perExample - place);
                 random.words((int) example, PATHS, x, y, Lanes.COUNT);
-                float factor = x[0] >= bound(pathDropout) ? kept(pathDropout) : 0;
+                float factor = x[0] >>> 1 > lastDropped(pathDropout) ? kept(pathDropout) : 0;
                 for (int i = at; i < end; i++) {
                     result[i] *= factor;
                 }
@@ -162,9 +166,9 @@ final class VectorBranch {
             }
         }
 
-        /** A word taken as a signed number is smaller with this probability. */
-        private static int bound(double probability) {
-            return (int) (Math.min(0xFFFFFFFFL, Math.round(probability * 0x1p32)) + Integer.MIN_VALUE);
+        /** The upper 31 bits of a word are at most this with the probability. */
+        private static int lastDropped(double probability) {
+            return (int) (Math.round(probability * 0x1p31) - 1);
         }
 
         private static float kept(double dropout) {
