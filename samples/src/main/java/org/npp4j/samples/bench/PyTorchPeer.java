@@ -109,7 +109,7 @@ public final class PyTorchPeer {
 
     /** Variables by which the launcher tunes ND4J: PyTorch runs as it would without us. Numbers of threads hold for both. */
     private static boolean isMeantForUs(String variable) {
-        return (variable.startsWith("OMP_") || variable.startsWith("OPENBLAS_") || variable.startsWith("MKL_"))
+        return Stream.of("OMP_", "OPENBLAS_", "MKL_", "MALLOC_").anyMatch(variable::startsWith)
                 && !variable.endsWith("_NUM_THREADS");
     }
 
