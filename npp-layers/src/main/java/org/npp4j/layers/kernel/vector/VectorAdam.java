@@ -35,7 +35,11 @@ final class VectorAdam {
                     buffers[2].get(at, vs, 0, length);
                     means(gs, ms, keep1, add1, length);
                     squares(gs, vs, keep2, add2, length);
-                    updates(gs, ms, vs, factor, rootFactor, added, length);
+                    if (rate == 0) {
+                        Arrays.fill(gs, 0, length, 0); // a product would give -0 too, and NaN of what is infinite
+                    } else {
+                        updates(gs, ms, vs, factor, rootFactor, added, length);
+                    }
                     buffers[0].put(at, gs, 0, length);
                     buffers[1].put(at, ms, 0, length);
                     buffers[2].put(at, vs, 0, length);
