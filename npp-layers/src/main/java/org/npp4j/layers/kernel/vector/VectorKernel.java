@@ -197,9 +197,6 @@ public final class VectorKernel implements TransformerKernel {
             double epsilon) {
         if (Floats.alike(gradient, m, v)) {
             VectorAdam.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
-            if (rate == 0) {
-                gradient.assign(0); // not -0
-            }
         } else {
             general.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
         }
