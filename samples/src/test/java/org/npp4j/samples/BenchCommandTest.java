@@ -130,7 +130,9 @@ class BenchCommandTest {
         }
         assertEquals(expected, names);
         assertTrue(
-                json.get("peer").asText().matches("npp4j \\S+ nd4j-native, (OpenBLAS|oneDNN \\S+), (Nd4j|Vector)Kernel"),
+                json.get("peer")
+                        .asText()
+                        .matches("npp4j \\S+ nd4j-native, (OpenBLAS|oneDNN \\S+), (Nd4j|Vector)Kernel"),
                 json.toString());
         assertEquals(job.toString(), json.get("job").asText());
         assertEquals("GPT-B", json.get("model").asText());
