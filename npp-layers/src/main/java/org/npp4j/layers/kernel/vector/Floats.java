@@ -39,8 +39,10 @@ final class Floats {
      * @return a view of its memory; the array must stay reachable as long as it is used
      */
     static FloatBuffer of(INDArray array, long from, int length) {
-        try (FloatPointer pointer = new FloatPointer(array.data().addressPointer())) {
-            return pointer.position(from).limit(from + length).asBuffer();
+        try (FloatPointer start = new FloatPointer(array.data().addressPointer());
+                // its position would not do: JavaCPP ends buffers 2 GiB behind the pointer's address
+                FloatPointer pointer = start.getPointer(from)) {
+            return pointer.capacity(length).asBuffer();
         }
     }
 
