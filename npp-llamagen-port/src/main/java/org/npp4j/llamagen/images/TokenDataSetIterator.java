@@ -6,7 +6,6 @@ import java.util.Random;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
 import org.nd4j.linalg.dataset.api.MultiDataSetPreProcessor;
-import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.nd4j.linalg.factory.Nd4j;
 
 /**
@@ -24,7 +23,7 @@ import org.nd4j.linalg.factory.Nd4j;
  * <p>Everything is in memory and a batch is made in no time, so no prefetching thread is wanted ({@link #asyncSupported()}
  * is false). Not safe for several threads.
  */
-public final class TokenDataSetIterator implements MultiDataSetIterator {
+public final class TokenDataSetIterator implements EpochDataSetIterator {
     private static final long serialVersionUID = 1L;
 
     private final int[][] tokens;
@@ -79,33 +78,17 @@ public final class TokenDataSetIterator implements MultiDataSetIterator {
         setEpoch(0);
     }
 
-    /** {@return batches in an epoch} */
+    @Override
     public int batchesPerEpoch() {
         return keepLastShort ? (tokens.length - 1) / batchSize + 1 : tokens.length / batchSize;
     }
 
-    /** {@return the present epoch, from 0} */
+    @Override
     public int getEpoch() {
         return epoch;
     }
 
-    /**
-     * Goes to the start of an epoch.
-     *
-     * @param epoch from 0
-     * @throws IllegalArgumentException if it is negative
-     */
-    public void setEpoch(int epoch) {
-        seek(epoch, 0);
-    }
-
-    /**
-     * Goes to a batch of an epoch, to continue training in its middle.
-     *
-     * @param epoch from 0
-     * @param batch the batch that comes next, 0 to {@link #batchesPerEpoch()}
-     * @throws IllegalArgumentException if there is no such epoch or batch
-     */
+    @Override
     public void seek(int epoch, int batch) {
         if (epoch < 0 || batch < 0 || batch > batchesPerEpoch()) {
             throw new IllegalArgumentException("There is no batch " + batch + " of epoch " + epoch
