@@ -211,9 +211,11 @@ final class PatchLabels {
                 + "). Compare the size of the tokenizer's codebook with nOut, or mask the token";
     }
 
-    /** Any array in row order. */
+    /** Any array in row order. In one go: ND4J's toDoubleVector takes 0.1 ms for a thousand numbers. */
     private static double[] vector(INDArray array) {
-        return array.castTo(DataType.DOUBLE).reshape(array.length()).toDoubleVector();
+        double[] values = new double[Math.toIntExact(array.length())];
+        array.castTo(DataType.DOUBLE).dup('c').data().asNioDouble().get(values);
+        return values;
     }
 
     private static String shape(INDArray array) {

@@ -23,7 +23,7 @@ final class LossBenchmark implements Benchmark {
     /** The name of how many times as long as that the loss takes. */
     static final String RATIO = "times_read_write";
 
-    private static final int UNCOUNTED = 20;
+    private static final int UNCOUNTED = 150;
     private static final long SEED = 1;
 
     @Override
