@@ -6,7 +6,7 @@ package org.npp4j.llamagen.tokenizer;
  */
 final class NearestDirection {
     /** Shorter vectors are divided by this, as in PyTorch. */
-    private static final double SHORTEST = 1e-12;
+    static final double SHORTEST = 1e-12;
 
     private final CodeProducts products;
     private final float[] codes;

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
@@ -126,6 +127,11 @@ public final class VqTokenizer implements ImageTokenizer {
         synchronized (networks) {
             VqCheckpoint.write(file, networks);
         }
+    }
+
+    /** Views of its weights by published name. */
+    Map<String, INDArray> weights() {
+        return networks.weights();
     }
 
     /** {@return its sizes} */
