@@ -80,8 +80,9 @@ public class ImageSquaredError implements ILossFunction {
                     + " alone, got " + activation + (mask == null ? "" : " and a mask"));
         }
         if (!Arrays.equals(labels.shape(), preOutput.shape())) {
-            throw new IllegalArgumentException("The images to compare with must have the shape of the network's output, "
-                    + Arrays.toString(preOutput.shape()) + ", but have " + Arrays.toString(labels.shape()));
+            throw new IllegalArgumentException(
+                    "The images to compare with must have the shape of the network's output, "
+                            + Arrays.toString(preOutput.shape()) + ", but have " + Arrays.toString(labels.shape()));
         }
         return preOutput.sub(labels.castTo(preOutput.dataType()));
     }

@@ -207,7 +207,8 @@ public class VectorQuantizer extends FeedForwardLayer {
             if (initializeParams) {
                 // lengths near 1, directions evenly spread
                 double deviation = 1 / Math.sqrt(((VectorQuantizer) conf.getLayer()).nIn);
-                paramsView.assign(Nd4j.randn(paramsView.dataType(), paramsView.shape()).muli(deviation));
+                paramsView.assign(
+                        Nd4j.randn(paramsView.dataType(), paramsView.shape()).muli(deviation));
             }
             return shaped(conf, paramsView);
         }

@@ -135,8 +135,8 @@ final class VqChain {
             return parameter.reshape(shape);
         }
         if (parameter.ordering() != 'f' && parameter.size(0) > 1 && parameter.size(1) > 1) {
-            throw new IllegalStateException(
-                    "A convolution's weight must be in 'f' order, but " + Arrays.toString(parameter.shape()) + " is not");
+            throw new IllegalStateException("A convolution's weight must be in 'f' order, but "
+                    + Arrays.toString(parameter.shape()) + " is not");
         }
         // [k k in, out] -> [out, k k in] -> [out, k, k, in] -> [out, in, k, k], all views of the same numbers
         return parameter

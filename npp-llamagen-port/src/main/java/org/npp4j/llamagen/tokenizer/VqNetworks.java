@@ -155,8 +155,8 @@ final class VqNetworks {
         }
         try (INDArray input = Nd4j.createFromArray(chosen)) {
             // [B, h, w, D] -> [B, H, W, 3] -> [B, 3, H, W]
-            INDArray output = decoder.outputSingle(
-                    input.reshape('c', ids.length, grid.getHeight(), grid.getWidth(), values));
+            INDArray output =
+                    decoder.outputSingle(input.reshape('c', ids.length, grid.getHeight(), grid.getWidth(), values));
             INDArray images = output.permute(0, 3, 1, 2).dup('c');
             output.close();
             return images;

@@ -297,8 +297,8 @@ class GptCheckpointTest {
                     .iteration(Optional.empty()));
             assertTrue(steps.getMessage().contains("1099511627776 steps"), steps.getMessage());
         }
-        assertEquals("a.weight", GptCheckpoint.publishedName("module._orig_mod.".repeat(100_000) + "a.weight"));
-        assertEquals("modules.a", GptCheckpoint.publishedName("modules.a"));
+        assertEquals("a.weight", CheckpointWeights.publishedName("module._orig_mod.".repeat(100_000) + "a.weight"));
+        assertEquals("modules.a", CheckpointWeights.publishedName("modules.a"));
     }
 
     @Test
