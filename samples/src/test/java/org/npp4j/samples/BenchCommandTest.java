@@ -160,7 +160,7 @@ class BenchCommandTest {
     @Test
     void countsLikeThePeer() {
         BenchSettings settings = settings(Job.TRAIN, 3, 5, 2);
-        GptSpec spec = small(settings);
+        ModelSizes spec = small(settings);
         List<String> steps = new ArrayList<>();
         Timings train = Job.TRAIN.benchmark().run(spec, settings, steps::add);
         assertEquals(3, train.seconds().length);
@@ -352,8 +352,11 @@ class BenchCommandTest {
 
     @Test
     void refusesBadSettings() {
-        isRefused(2, "Which job? One of [train, sample, loss]", "bench");
+        isRefused(2, "Which job? One of [train, sample, loss, encode, decode]", "bench");
         isRefused(2, "fly", "bench", "fly");
+        isRefused(
+                2, "no published tokenizer \"GPT-B\"; there are VQ-16 and VQ-8", "bench", "encode", "--model", "GPT-B");
+        isRefused(2, "encode is in single precision", "bench", "encode", "--mixed-precision", "bf16");
         isRefused(2, "no published size \"GPT-Z\". Choose one of GPT-B, GPT-L", "bench", "train", "--model", "GPT-Z");
         isRefused(2, "--layers (0: as many as the model has) must be at least 0", "bench", "train", "--layers", "-1");
         isRefused(2, "--batch must be at least 1, but is 0", "bench", "train", "--batch", "0");

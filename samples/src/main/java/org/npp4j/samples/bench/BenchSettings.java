@@ -52,6 +52,9 @@ public record BenchSettings(
     public BenchSettings {
         Objects.requireNonNull(job, "A job is needed");
         job.requireModel(model);
+        if (bf16 && job.isOfTokenizer()) {
+            throw new IllegalArgumentException(job + " is in single precision; leave --mixed-precision out");
+        }
         requireAtLeast(0, layers, "--layers (0: as many as the model has)");
         requireAtLeast(1, batch, "--batch");
         requireAtLeast(1, patch, "--patch");

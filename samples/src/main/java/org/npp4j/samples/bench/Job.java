@@ -53,6 +53,10 @@ public enum Job {
         return steps;
     }
 
+    boolean isOfTokenizer() {
+        return model == Model.TOKENIZER;
+    }
+
     /**
      * Refuses a model that it cannot run.
      *
