@@ -84,6 +84,11 @@ public final class PixelImages {
         return pixels[((image * channels + channel) * height + y) * width + x] & 0xff;
     }
 
+    /** {@return the array itself, which nobody may change} */
+    byte[] array() {
+        return pixels;
+    }
+
     /** {@return a copy of all pixels as unsigned bytes, [B, C, H, W]} */
     public byte[] toBytes() {
         return pixels.clone();
