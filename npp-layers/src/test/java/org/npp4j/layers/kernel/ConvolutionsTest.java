@@ -11,6 +11,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.kernel.onednn.OneDnnConvolutions;
 
 /** Every implementation and type against plain loops in double. */
 class ConvolutionsTest {
@@ -21,7 +22,8 @@ class ConvolutionsTest {
     enum Subject {
         ND4J_FLOAT(Nd4jConvolutions.INSTANCE, DataType.FLOAT),
         ND4J_DOUBLE(Nd4jConvolutions.INSTANCE, DataType.DOUBLE),
-        ND4J_IN_BANDS(new Nd4jConvolutions(100), DataType.DOUBLE);
+        ND4J_IN_BANDS(new Nd4jConvolutions(100), DataType.DOUBLE),
+        ONEDNN(new OneDnnConvolutions(), DataType.FLOAT);
 
         final Convolutions convolutions;
         final DataType type;
