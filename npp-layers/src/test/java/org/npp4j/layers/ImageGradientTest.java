@@ -174,6 +174,6 @@ class ImageGradientTest {
         INDArray images = Nd4j.randn(DataType.DOUBLE, 2, tested.height, tested.width, 3);
         INDArray labels = Nd4j.randn(DataType.DOUBLE, graph.outputSingle(images).shape());
         NumericalGradients.check(
-                graph, new MultiDataSet(new INDArray[] {images}, new INDArray[] {labels}), 8, () -> {});
+                graph, new MultiDataSet(new INDArray[] {images}, new INDArray[] {labels}), 5, () -> {});
     }
 }

@@ -107,7 +107,7 @@ class ConvolutionsTest {
         }
         sizes.add(new Sizes(up, 3, 12, 15, 16, 5));
         sizes.add(new Sizes(up, 600, 1, 1, 2, 3));
-        while (sizes.size() < 70) {
+        while (sizes.size() < 50) {
             int side = 1 + random.nextInt(4);
             ConvolutionWindow window = new ConvolutionWindow(
                     side,

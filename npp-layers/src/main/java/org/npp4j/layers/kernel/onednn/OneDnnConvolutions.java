@@ -100,6 +100,7 @@ public final class OneDnnConvolutions implements Convolutions {
         int side = window.side();
         long[] in = x.shape();
         long[] out = y.shape();
+        INDArray phase = scratch.create(out[0], out[1] / 2, out[2] / 2, out[3]);
         for (int down = 0; down < 2; down++) {
             for (int across = 0; across < 2; across++) {
                 ConvolutionSizes sizes = new ConvolutionSizes(
@@ -108,12 +109,9 @@ public final class OneDnnConvolutions implements Convolutions {
                         out[3],
                         ConvolutionSizes.Axis.ofPhase(down, in[1], side, window.top(), out[1]),
                         ConvolutionSizes.Axis.ofPhase(across, in[2], side, window.left(), out[2]));
-                long height = sizes.rows().outSize();
-                long width = sizes.columns().outSize();
                 int taps = sizes.rows().side() * sizes.columns().side();
                 INDArray sums = scratch.create(out[3], taps * in[3]);
                 PhaseWeights.sum(w, sums, window, down, across, sizes);
-                INDArray phase = scratch.create(in[0], height, width, out[3]);
                 execute(Kind.FORWARD, sizes, x, sums, bias, phase);
                 copy(EverySecondPixel.Kind.SPREAD, phase, y, down, across);
             }
