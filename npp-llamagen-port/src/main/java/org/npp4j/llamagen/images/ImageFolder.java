@@ -11,10 +11,12 @@ import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.stream.Stream;
 
 /**
@@ -187,8 +189,8 @@ public final class ImageFolder {
      * @throws IndexOutOfBoundsException if there is no such picture
      */
     public int label(int image) {
-        java.util.Objects.checkIndex(image, files.length);
-        int found = java.util.Arrays.binarySearch(starts, image);
+        Objects.checkIndex(image, files.length);
+        int found = Arrays.binarySearch(starts, image);
         return found >= 0 ? found : -found - 2;
     }
 
@@ -200,7 +202,7 @@ public final class ImageFolder {
      * @throws IndexOutOfBoundsException if there is no such class
      */
     public int count(int label) {
-        java.util.Objects.checkIndex(label, classNames.size());
+        Objects.checkIndex(label, classNames.size());
         return starts[label + 1] - starts[label];
     }
 

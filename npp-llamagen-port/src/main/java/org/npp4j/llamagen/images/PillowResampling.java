@@ -82,14 +82,19 @@ public enum PillowResampling {
             throw new IllegalArgumentException("A window of " + rows + " x " + columns + " pixels at row " + top
                     + ", column " + left + " is not within " + height + " x " + width + " (height x width)");
         }
+        int planes = images.count() * images.channels();
+        long length = (long) rows * columns * planes;
+        if (rows > Integer.MAX_VALUE / columns || length > Integer.MAX_VALUE) {
+            throw new IllegalArgumentException("Resized to " + rows + " x " + columns + " pixels (height x width), "
+                    + images + " take more than 2^31 - 1 bytes; choose a smaller size");
+        }
         Taps horizontal = new Taps(this, images.width(), width, left, columns);
         Taps vertical = new Taps(this, images.height(), height, top, rows);
         int firstRow = vertical.first[0];
         int inputRows = vertical.end() - firstRow;
 
         byte[] in = images.array();
-        int planes = images.count() * images.channels();
-        byte[] out = new byte[Math.toIntExact((long) planes * rows * columns)];
+        byte[] out = new byte[(int) length];
         byte[] narrow = new byte[Math.multiplyExact(inputRows, columns)];
         int[] sums = new int[columns];
         for (int plane = 0; plane < planes; plane++) {
