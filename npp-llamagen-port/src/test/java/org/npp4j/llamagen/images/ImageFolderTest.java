@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
+import java.nio.charset.Charset;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -102,6 +104,23 @@ class ImageFolderTest {
         assertEquals(
                 List.of("z", "\u00e4", "\uff5e", "\ud83d\ude00"),
                 ImageFolder.list(root).classNames());
+    }
+
+    /** A name in another character set, as old archives leave them. */
+    @Test
+    void aNameThatIsNoTextIsRefused() throws Exception {
+        touch("a/1.jpg");
+        assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "needs a POSIX shell");
+        assumeTrue(
+                Charset.defaultCharset().newEncoder().maxBytesPerChar() != 1
+                        || Charset.defaultCharset().equals(StandardCharsets.US_ASCII),
+                "needs another character set");
+        Process shell = new ProcessBuilder("/bin/sh", "-c", "touch \"$(printf 'a/\\377.jpg')\"")
+                .directory(root.toFile())
+                .inheritIO()
+                .start();
+        assumeTrue(shell.waitFor() == 0, "needs a file system with any name");
+        fails("LC_ALL", root);
     }
 
     @Test
