@@ -71,7 +71,8 @@ public final class Npp implements Runnable {
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start),
-                        new TrainTokenizerCommand(Backend::start)),
+                        new TrainTokenizerCommand(Backend::start),
+                        new PrepareCommand()),
                 new PrintWriter(System.out, true),
                 err,
                 args));
