@@ -72,7 +72,9 @@ public final class Npp implements Runnable {
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start),
                         new TrainTokenizerCommand(Backend::start),
-                        new PrepareCommand()),
+                        new PrepareCommand(),
+                        new ExtractCodesCommand(Backend::start),
+                        new CheckCodesCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));
