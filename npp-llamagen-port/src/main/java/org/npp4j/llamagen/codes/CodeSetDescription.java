@@ -212,7 +212,9 @@ public record CodeSetDescription(
      * @throws FileSystemException if it cannot be written; no part of it is left behind
      */
     void write(Path folder) throws FileSystemException {
-        AtomicFile.write(folder.resolve(FILE), out -> out.write(JSON.writeValueAsBytes(this)));
+        AtomicFile.write(
+                folder.resolve(FILE),
+                out -> out.write((JSON.writeValueAsString(this) + "\n").getBytes(StandardCharsets.UTF_8)));
     }
 
     /** {@return one line of JSON} */

@@ -1,6 +1,7 @@
 package org.npp4j.llamagen.codes;
 
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.npp4j.llamagen.codes.CodeSetDescription.Crops;
@@ -34,7 +35,7 @@ final class MadeUpCodes {
 
     /** Images of 4 tokens. */
     static Path write(Path folder, boolean packed, int images, int crops, int vocabulary) throws IOException {
-        java.nio.file.Files.createDirectories(folder);
+        Files.createDirectories(folder);
         try (CodeWriter writer = packed
                 ? PackedCodes.Writer.open(folder.resolve(NAME + PackedCodes.ENDING), crops, 4, vocabulary)
                 : CodeFiles.Writer.open(folder, NAME)) {
