@@ -11,6 +11,7 @@ import java.util.function.Supplier;
 import org.npp4j.llamagen.codes.CodeExtraction;
 import org.npp4j.llamagen.codes.CodeSetDescription;
 import org.npp4j.llamagen.codes.CodeSetDescription.Skipped;
+import org.npp4j.llamagen.codes.ExtractionObserver;
 import org.npp4j.llamagen.images.CropPlan;
 import org.npp4j.llamagen.images.ImageFolder;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
@@ -150,7 +151,7 @@ final class ExtractCodesCommand implements Callable<Integer> {
                     Terminal.printable(pictures.classNames().get(0)));
         }
         try (PeakMemory memory = new PeakMemory();
-                Watcher watcher = new Watcher()) {
+                Watcher watcher = new Watcher(out)) {
             CodeExtraction extraction = new CodeExtraction.Builder(pictures, plan, tokenizer, tokenizerOptions.file())
                     .dataSet(dataSet)
                     .packed(packed)
@@ -248,7 +249,8 @@ final class ExtractCodesCommand implements Callable<Integer> {
     }
 
     /** Shows how it goes. */
-    private final class Watcher implements org.npp4j.llamagen.codes.ExtractionObserver, AutoCloseable {
+    static final class Watcher implements ExtractionObserver, AutoCloseable {
+        private final Path out;
         private StepProgress progress;
         private StepProgress check;
         private long started = System.nanoTime();
@@ -258,6 +260,10 @@ final class ExtractCodesCommand implements Callable<Integer> {
         private int done;
         private int skipped;
         private int enlarged;
+
+        Watcher(Path out) {
+            this.out = out;
+        }
 
         @Override
         public void onStart(int all, int alreadyDone, int alreadySkipped) {
