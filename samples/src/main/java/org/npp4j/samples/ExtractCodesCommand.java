@@ -91,7 +91,9 @@ final class ExtractCodesCommand implements Callable<Integer> {
             description = "Ten crops are cut from a centre crop of S x R pixels. Default: ${DEFAULT-VALUE}.")
     private double cropRange;
 
-    @Option(names = "--packed", description = "One file in place of two for each image, a quarter of the size or less.")
+    @Option(
+            names = "--packed",
+            description = "One file in place of two for each image; a quarter of the size for up to 65536 codes.")
     private boolean packed;
 
     @Option(names = "--strict", description = "Stop at a picture that cannot be read.")

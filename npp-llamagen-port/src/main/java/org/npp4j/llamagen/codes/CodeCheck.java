@@ -28,8 +28,11 @@ public final class CodeCheck {
     /** Less than this share of the codes that even draws would use is reported. */
     static final double LOW_USAGE = 0.25;
 
-    /** More than this share of codes that encoding gives anew is reported. */
-    static final double OTHER_CODES = 0.02;
+    /** More than this share of other codes over all samples is reported. Other hardware changes a few in a hundred. */
+    static final double OTHER_CODES = 0.2;
+
+    /** A sample of which more than this share is other codes is reported. */
+    static final double OTHER_SAMPLE = 0.5;
 
     /** An error this many times that of encoding anew is reported. */
     static final double MUCH_LARGER = 1.5;
@@ -139,6 +142,7 @@ public final class CodeCheck {
         double againError = 0;
         long same = 0;
         int compared = 0;
+        int others = 0;
         for (int image : images) {
             int crop = random.nextInt(store.crops());
             int[] codes = store.codes(image, crop);
@@ -149,9 +153,11 @@ public final class CodeCheck {
                 error += squaredError(original, decoded);
                 int[][] again = tokenizer.encode(original);
                 againError += squaredError(original, tokenizer.decode(again));
-                same += IntStream.range(0, codes.length)
+                long sameHere = IntStream.range(0, codes.length)
                         .filter(n -> codes[n] == again[0][n])
                         .count();
+                same += sameHere;
+                others += sameHere < (1 - OTHER_SAMPLE) * codes.length ? 1 : 0;
                 compared++;
             } else if (pictureOf != null) {
                 sheet.add(grey(decoded));
@@ -170,7 +176,7 @@ public final class CodeCheck {
                 usage.perplexity(),
                 classImages,
                 together(sheet));
-        judge(result);
+        judge(result, others, compared);
         return result;
     }
 
@@ -300,7 +306,7 @@ public final class CodeCheck {
         }
     }
 
-    private void judge(Result result) {
+    private void judge(Result result, int others, int compared) {
         double tokens = result.usageTokens();
         double even = 1 - Math.exp(-tokens / tokenizer.vocabulary());
         if (result.used() < LOW_USAGE * even) {
@@ -314,12 +320,15 @@ public final class CodeCheck {
         if (result.sameCodes().isEmpty()) {
             return;
         }
-        if (1 - result.sameCodes().getAsDouble() > OTHER_CODES) {
+        double different = 1 - result.sameCodes().getAsDouble();
+        if (others > 0 || different > OTHER_CODES) {
             warnings.add(String.format(
                     Locale.ROOT,
-                    "Encoding the originals again gives other codes in %.1f %% of the places: the codes, the tokenizer, the"
-                            + " pictures and the crops do not belong together",
-                    100 * (1 - result.sameCodes().getAsDouble())));
+                    "Encoding the originals again gives other codes in %.1f %% of the places, and mostly other ones in %d of"
+                            + " %d samples: the codes, the tokenizer, the pictures and the crops do not belong together",
+                    100 * different,
+                    others,
+                    compared));
         }
         double again = result.encodedAgainError().getAsDouble();
         if (result.error().getAsDouble() > MUCH_LARGER * again + 1e-5) {

@@ -46,7 +46,7 @@ public final class CodeDataSetIterator implements EpochDataSetIterator {
         codes = builder.codes;
         otherCrops = builder.otherCrops;
         vocabulary = Math.min(builder.vocabulary, codes.vocabulary().orElse(Integer.MAX_VALUE));
-        classes = builder.classes;
+        classes = Math.min(builder.classes, codes.classes().orElse(Integer.MAX_VALUE));
         batchSize = builder.batchSize;
         keepLastShort = builder.keepLastShort;
         seed = builder.seed;
@@ -88,7 +88,8 @@ public final class CodeDataSetIterator implements EpochDataSetIterator {
         }
 
         /**
-         * Sets what codes and classes are allowed. Others are errors that name their file.
+         * Sets what codes and classes are allowed; what the store knows about itself holds too. Others are errors that
+         * name their file.
          *
          * @param vocabulary V: codes from 0 to V - 1
          * @param classes K: classes from 0 to K - 1
@@ -261,7 +262,7 @@ public final class CodeDataSetIterator implements EpochDataSetIterator {
         int label = store.label(image);
         if (label < 0 || label >= classes) {
             throw new IllegalArgumentException("The label of " + store.place(image) + " is " + label
-                    + ", but the model has the classes 0 to " + (classes - 1));
+                    + ", but the classes run from 0 to " + (classes - 1));
         }
         ids[at] = row;
         classOf[at][0] = label;

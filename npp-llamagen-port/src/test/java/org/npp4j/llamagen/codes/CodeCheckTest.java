@@ -144,6 +144,20 @@ class CodeCheckTest {
         assertEquals(36, result.sheet().count());
     }
 
+    /** Too few to change any mean. */
+    @Test
+    void twoImagesThatChangedPlacesAreNoticed() throws IOException {
+        extract(false);
+        Path one = codes.resolve("imagenet8_codes/1.npy");
+        Path other = codes.resolve("imagenet8_codes/30.npy");
+        Path between = folder.resolve("between");
+        Files.move(one, between);
+        Files.move(other, one);
+        Files.move(between, other);
+        warns(check(data, 36, 0), "Encoding the originals again gives other codes in 5.");
+        assertTrue(check(data, 36, 0).warnings().toString().contains("mostly other ones in 2 of 36 samples"));
+    }
+
     @Test
     void labelsThatDoNotFitTheFoldersAreNoticed() throws IOException {
         extract(false);

@@ -272,7 +272,7 @@ class CodeDataSetIteratorTest {
                 .batches(IMAGES, false)
                 .limits(2000, 2)
                 .build();
-        says("imagenet8.codes is 2, but the model has the classes 0 to 1", "The label of image ", fewClasses::next);
+        says("imagenet8.codes is 2, but the classes run from 0 to 1", "The label of image ", fewClasses::next);
         // a store that knows its vocabulary checks without being told
         Path at = MadeUpCodes.write(folder.resolve("c"), true, 3, CROPS, 50);
         try (CodeStore broken = CodeStore.open(at)) {
