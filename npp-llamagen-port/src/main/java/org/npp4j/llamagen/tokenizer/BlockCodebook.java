@@ -333,19 +333,7 @@ public final class BlockCodebook implements ImageTokenizer {
 
     @Override
     public PixelImages decode(int[][] ids) {
-        int tokens = blocks.grid().tokens();
-        for (int i = 0; i < ids.length; i++) {
-            if (ids[i].length != tokens) {
-                throw new IllegalArgumentException("Row " + i + " has " + ids[i].length + " token ids; an image of the "
-                        + blocks.grid() + " has " + tokens);
-            }
-            for (int n = 0; n < tokens; n++) {
-                if (ids[i][n] < 0 || ids[i][n] >= vocabulary()) {
-                    throw new IllegalArgumentException("Token id " + ids[i][n] + " at row " + i + ", position " + n
-                            + " is outside the vocabulary: ids run from 0 to " + (vocabulary() - 1));
-                }
-            }
-        }
+        TokenIds.require(ids, grid(), vocabulary());
         return blocks.paste(codes, ids);
     }
 
@@ -359,20 +347,7 @@ public final class BlockCodebook implements ImageTokenizer {
      */
     public double reconstructionError(PixelImages images) {
         blocks.requireShape(images);
-        if (images.count() == 0) {
-            throw new IllegalArgumentException("The error of no images is not defined; give at least one");
-        }
-        long sum = 0;
-        for (int from = 0; from < images.count(); from += IMAGES_PER_STEP) {
-            PixelImages some = images.range(from, Math.min(from + IMAGES_PER_STEP, images.count()));
-            byte[] original = some.toBytes();
-            byte[] decoded = decode(encode(some)).toBytes();
-            for (int i = 0; i < original.length; i++) {
-                int difference = (original[i] & 0xff) - (decoded[i] & 0xff);
-                sum += difference * difference;
-            }
-        }
-        return sum / ((double) images.count() * images.bytesPerImage()) / (255.0 * 255.0);
+        return ReconstructionError.of(this, images);
     }
 
     /** {@return the codebook as JSON text; the codes are in Base64} */
