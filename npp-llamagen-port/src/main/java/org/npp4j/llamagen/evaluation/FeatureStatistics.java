@@ -164,6 +164,7 @@ public final class FeatureStatistics {
                 x.subiRowVector(batchMean);
                 // scatter += x^T x: [F, n] x [n, F] -> [F, F]
                 Nd4j.gemm(x, x, scatter, true, false, 1, 1);
+                Nd4j.getExecutioner().commit();
                 INDArray step = batchMean.sub(mean).reshape(width, 1);
                 // scatter += step step^T N n / (N + n): [F, 1] x [1, F] -> [F, F]
                 Nd4j.gemm(step, step, scatter, false, true, (double) images * count / (images + count), 1);

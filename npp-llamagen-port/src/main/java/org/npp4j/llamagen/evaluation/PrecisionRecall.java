@@ -8,6 +8,7 @@ import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /**
  * Improved precision and recall: the share of the samples within the reference, and of the reference within the samples. A
@@ -120,55 +121,83 @@ public final class PrecisionRecall {
     private static final class Pairs implements AutoCloseable {
         private final Features reference;
         private final Features sample;
-        private final INDArray centre;
-        private final double slack;
         private final DoubleConsumer progress;
-        private double done;
+        private final INDArray centre;
+        private final INDArray exact;
+        private final INDArray[] centred = new INDArray[2];
+        private final float[] referenceNorms;
+        private final float[] sampleNorms;
         private INDArray products;
         private float[] inHeap = new float[0];
+        private double done;
 
         Pairs(Features reference, Features sample, DoubleConsumer progress) {
             this.reference = reference;
             this.sample = sample;
             this.progress = progress;
+            int width = reference.width();
+            int rows =
+                    (int) Math.max(reference.block(0).size(0), sample.block(0).size(0));
             // Distances do not depend on the origin, but rounding does: it is least near the points.
-            centre = Nd4j.create(DataType.DOUBLE, reference.width());
+            centre = Nd4j.create(DataType.DOUBLE, width);
+            exact = Nd4j.createUninitialized(DataType.DOUBLE, rows, width);
+            centred[0] = Nd4j.createUninitialized(DataType.FLOAT, rows, width);
+            centred[1] = Nd4j.createUninitialized(DataType.FLOAT, rows, width);
+            INDArray mean = Nd4j.create(DataType.DOUBLE, width);
             for (int block = 0; block < reference.blocks(); block++) {
-                centre.addi(
-                        reference.block(block).castTo(DataType.DOUBLE).sum(0).divi(reference.images()));
+                mean.addi(centre(reference, block).sum(0));
             }
-            // A sum of F products in float is off by at most (F + small) 2^-24 |x| |y|, and 4 |x| |y| <= 2 (|x|^2 +
-            // |y|^2);
-            // doubled for what the subtraction of the centre, the norms and the last sum round.
-            slack = 2 * (reference.width() + 16) * 0x1p-24;
+            centre.assign(mean.divi(reference.images()));
+            referenceNorms = leastNorms(reference);
+            sampleNorms = leastNorms(sample);
         }
 
-        /** One block of a set: as it is, and centred, with what a distance must at least be. */
-        private final class Side implements AutoCloseable {
+        /** The rows of a block, less the centre: a view that lasts until the next call. */
+        private INDArray centre(Features set, int block) {
+            INDArray rows = set.block(block);
+            return first(exact, rows.size(0)).assign(rows).subiRowVector(centre);
+        }
+
+        private static INDArray first(INDArray array, long rows) {
+            return rows == array.size(0) ? array : array.get(NDArrayIndex.interval(0, rows), NDArrayIndex.all());
+        }
+
+        /**
+         * What every row must at least add to a distance: its squared norm, less its part of what can be rounded off. A sum
+         * of F products in float is off by at most (F + small) 2^-24 |x| |y|, and 4 |x| |y| <= 2 (|x|^2 + |y|^2); doubled
+         * for what the subtraction of the centre, the norms and the last sum round.
+         */
+        private float[] leastNorms(Features set) {
+            double slack = 2 * (set.width() + 16) * 0x1p-24;
+            float[] norms = new float[set.images()];
+            for (int block = 0; block < set.blocks(); block++) {
+                INDArray rows = centre(set, block);
+                double[] squared = rows.muli(rows).sum(1).toDoubleVector();
+                for (int i = 0; i < squared.length; i++) {
+                    norms[set.start(block) + i] = (float) ((1 - slack) * squared[i]);
+                }
+            }
+            return norms;
+        }
+
+        /** One block of a set: as it is, and centred, with what each row must at least add to a distance. */
+        private final class Side {
             final int start;
             final Features.Rows rows;
             final INDArray centred;
             final float[] leastNorms;
 
-            Side(Features set, int block) {
+            Side(Features set, int block, INDArray memory) {
                 start = set.start(block);
                 rows = set.rows(block);
-                INDArray exact = set.block(block).castTo(DataType.DOUBLE).subRowVector(centre);
-                centred = exact.castTo(DataType.FLOAT); // [n, F]
-                double[] norms = exact.mul(exact).sum(1).toDoubleVector();
-                leastNorms = new float[norms.length];
-                for (int i = 0; i < norms.length; i++) {
-                    leastNorms[i] = (float) ((1 - slack) * norms[i]);
-                }
+                INDArray values = centre(set, block);
+                centred = first(memory, values.size(0)).assign(values); // [n, F]
+                leastNorms = Arrays.copyOfRange(
+                        set == reference ? referenceNorms : sampleNorms, start, start + (int) values.size(0));
             }
 
             int count() {
                 return leastNorms.length;
-            }
-
-            @Override
-            public void close() {
-                centred.close();
             }
         }
 
@@ -189,22 +218,25 @@ public final class PrecisionRecall {
                 inHeap = new float[length];
             }
             products.data().asNioFloat().get(inHeap, 0, length);
-            done += length;
-            progress.accept(done);
             return inHeap;
+        }
+
+        private void progress(double pairs) {
+            done += pairs;
+            progress.accept(done);
         }
 
         /** The squared distance of every row of a set to its k-th nearest neighbour. */
         double[] radii(Features set, int neighbours) {
             Nearest nearest = new Nearest(set.images(), neighbours);
             for (int first = 0; first < set.blocks(); first++) {
-                try (Side a = new Side(set, first)) {
-                    nearest.visit(a, a, multiply(a, a));
-                    for (int second = first + 1; second < set.blocks(); second++) {
-                        try (Side b = new Side(set, second)) {
-                            nearest.visit(a, b, multiply(a, b));
-                        }
-                    }
+                Side a = new Side(set, first, centred[0]);
+                nearest.visit(a, a, multiply(a, a));
+                progress(a.count() * (double) a.count() / 2);
+                for (int second = first + 1; second < set.blocks(); second++) {
+                    Side b = new Side(set, second, centred[1]);
+                    nearest.visit(a, b, multiply(a, b));
+                    progress(a.count() * (double) b.count());
                 }
             }
             return nearest.farthest();
@@ -213,12 +245,11 @@ public final class PrecisionRecall {
         /** Marks the samples within the reference, and the reference within the samples. */
         void cover(double[] referenceRadii, double[] sampleRadii, BitSet precise, BitSet recalled) {
             for (int first = 0; first < reference.blocks(); first++) {
-                try (Side a = new Side(reference, first)) {
-                    for (int second = 0; second < sample.blocks(); second++) {
-                        try (Side b = new Side(sample, second)) {
-                            cover(a, b, multiply(a, b), referenceRadii, sampleRadii, precise, recalled);
-                        }
-                    }
+                Side a = new Side(reference, first, centred[0]);
+                for (int second = 0; second < sample.blocks(); second++) {
+                    Side b = new Side(sample, second, centred[1]);
+                    cover(a, b, multiply(a, b), referenceRadii, sampleRadii, precise, recalled);
+                    progress(a.count() * (double) b.count());
                 }
             }
         }
@@ -257,6 +288,10 @@ public final class PrecisionRecall {
 
         @Override
         public void close() {
+            centre.close();
+            exact.close();
+            centred[0].close();
+            centred[1].close();
             if (products != null) {
                 products.close();
             }
