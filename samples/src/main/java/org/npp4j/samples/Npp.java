@@ -70,7 +70,8 @@ public final class Npp implements Runnable {
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
-                        new SampleCommand(Backend::start)),
+                        new SampleCommand(Backend::start),
+                        new EvaluateCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));

@@ -8,6 +8,7 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.ops.transforms.Transforms;
 import org.npp4j.llamagen.files.NpzFile;
 
 /**
@@ -149,27 +150,44 @@ public final class FeatureStatistics {
          * @throws IllegalArgumentException if they have another width
          */
         public void add(INDArray features) {
+            add(features, null);
+        }
+
+        /**
+         * Adds images, each as often as told.
+         *
+         * @param features [n, F]
+         * @param repeats how often each counts, [n] whole numbers in double; null for once
+         */
+        void add(INDArray features, INDArray repeats) {
             if (features.rank() != 2 || features.size(1) != width) {
                 throw new IllegalArgumentException("Features must have the shape [images, " + width + "], got "
                         + Arrays.toString(features.shape()));
             }
-            long count = features.size(0);
+            double count =
+                    repeats == null ? features.size(0) : repeats.sumNumber().doubleValue();
             if (count == 0) {
                 return;
             }
             try (MemoryWorkspace ignored = Nd4j.getMemoryManager().scopeOutOfWorkspaces();
-                    INDArray x = Nd4j.createUninitialized(DataType.DOUBLE, count, width)) {
+                    INDArray x = Nd4j.createUninitialized(DataType.DOUBLE, features.size(0), width)) {
                 x.assign(features);
-                INDArray batchMean = x.mean(0); // [F]
+                // [n] x [n, F] -> [F]
+                INDArray batchMean = repeats == null
+                        ? x.mean(0)
+                        : x.transpose().mmul(repeats).divi(count);
                 x.subiRowVector(batchMean);
+                if (repeats != null) {
+                    x.muliColumnVector(Transforms.sqrt(repeats, true));
+                }
                 // scatter += x^T x: [F, n] x [n, F] -> [F, F]
                 Nd4j.gemm(x, x, scatter, true, false, 1, 1);
                 Nd4j.getExecutioner().commit();
                 INDArray step = batchMean.sub(mean).reshape(width, 1);
                 // scatter += step step^T N n / (N + n): [F, 1] x [1, F] -> [F, F]
-                Nd4j.gemm(step, step, scatter, false, true, (double) images * count / (images + count), 1);
-                mean.addi(step.reshape(width).muli((double) count / (images + count)));
-                images += count;
+                Nd4j.gemm(step, step, scatter, false, true, images * count / (images + count), 1);
+                mean.addi(step.reshape(width).muli(count / (images + count)));
+                images += Math.round(count);
             }
         }
 

@@ -57,8 +57,8 @@ public final class ImageClassifier {
      */
     static MultiLayerNetwork network(PixelImages images, int classes, int epochs, long seed) {
         Map<Integer, Double> rates = new TreeMap<>();
-        rates.put((int) Math.ceil(0.85 * epochs), LEARNING_RATE / 25);
-        rates.put((int) Math.ceil(0.6 * epochs), LEARNING_RATE / 5);
+        rates.put((int) (0.85 * epochs), LEARNING_RATE / 25);
+        rates.put((int) (0.6 * epochs), LEARNING_RATE / 5);
         rates.put(0, LEARNING_RATE);
         NeuralNetConfiguration.ListBuilder layers = new NeuralNetConfiguration.Builder()
                 .seed(seed == 0 ? 1 : seed) // 0 would be taken from the clock

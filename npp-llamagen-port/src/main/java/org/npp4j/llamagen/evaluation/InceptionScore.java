@@ -76,16 +76,17 @@ public final class InceptionScore {
         }
         double[][] rows = probabilities.castTo(DataType.DOUBLE).toDoubleMatrix();
         for (double[] row : rows) {
-            add(row);
+            add(row, 1);
         }
     }
 
     /**
-     * Adds an image.
+     * Adds an image as often as told.
      *
      * @param row its class probabilities
+     * @param repeats how often; the end of a split must not lie between
      */
-    void add(double[] row) {
+    void add(double[] row, int repeats) {
         double sum = 0;
         for (int c = 0; c < row.length; c++) {
             if (!(row[c] >= 0)) {
@@ -100,11 +101,11 @@ public final class InceptionScore {
         }
         sums = sums == null ? new double[row.length] : sums;
         for (int c = 0; c < row.length; c++) {
-            sums[c] += row[c];
-            negativeEntropy += row[c] == 0 ? 0 : row[c] * Math.log(row[c]);
+            sums[c] += repeats * row[c];
+            negativeEntropy += row[c] == 0 ? 0 : repeats * row[c] * Math.log(row[c]);
         }
-        images++;
-        inSplit++;
+        images += repeats;
+        inSplit += repeats;
         if (inSplit == split) {
             scores += splitScore();
             splits++;
