@@ -191,13 +191,14 @@ final class EvaluateCommand implements Callable<Integer> {
     private void scoreFeatures(Evaluation.Settings settings) throws IOException {
         try (Features from = read(reference);
                 SeenImages sample = SeenImages.of(read(samples), probabilities == null ? null : read(probabilities))) {
-            if (probabilities != null
-                    && sample.probabilities().orElseThrow().images()
-                            != sample.features().images()) {
-                throw new AppException(probabilities + " has "
-                        + sample.probabilities().orElseThrow().images() + " rows, but " + samples + " has "
-                        + sample.features().images() + ": both must be of the same images");
-            }
+            requireTwo(reference, from.images());
+            requireTwo(samples, sample.features().images());
+            sample.probabilities()
+                    .filter(given -> given.images() != sample.features().images())
+                    .ifPresent(given -> spec.commandLine()
+                            .getErr()
+                            .println("npp: note: " + probabilities + " is of " + given.images() + " images, " + samples
+                                    + " of " + sample.features().images()));
             Scores scores;
             try (WorkProgress progress = new WorkProgress("neighbours")) {
                 scores = Evaluation.score(
@@ -213,6 +214,13 @@ final class EvaluateCommand implements Callable<Integer> {
                 AtomicFile.writeText(suffixed(out, ".txt"), text(scores));
             }
             print(values, scores, "features given");
+        }
+    }
+
+    private static void requireTwo(Path file, int images) {
+        if (images < 2) {
+            throw new AppException(file + " has 1 image; a covariance needs at least 2, and precision and recall "
+                    + (PrecisionRecall.NEIGHBOURS + 1));
         }
     }
 
@@ -242,6 +250,7 @@ final class EvaluateCommand implements Callable<Integer> {
         try (PeakMemory memory = new PeakMemory();
                 SeenImages seen = look(eyes, samples, "samples");
                 Compared compared = compared(eyes, seen)) {
+            requireTwo(samples, seen.features().images());
             try (WorkProgress progress = new WorkProgress("neighbours")) {
                 scores = Evaluation.score(compared.reference(), seen, settings, progress::update);
             }
@@ -343,6 +352,9 @@ final class EvaluateCommand implements Callable<Integer> {
             }
         }
         SeenImages images = hasImages ? look(eyes, reference, "reference") : null;
+        if (images != null) {
+            requireTwo(reference, images.features().images());
+        }
         Map<String, Object> description =
                 described(reference, images == null ? null : images.features().images());
         description.put("statistics_from_file", statistics != null);

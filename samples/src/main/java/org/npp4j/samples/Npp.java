@@ -71,7 +71,8 @@ public final class Npp implements Runnable {
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start),
-                        new EvaluateCommand(Backend::start)),
+                        new EvaluateCommand(Backend::start),
+                        new TrainClassifierCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));

@@ -169,7 +169,7 @@ public final class Evaluation {
             for (int i = 0; i < fids.length; i++) {
                 int[] repeats = draw(sample.features().images(), settings.split(), random);
                 fids[i] = fid(repeats);
-                inceptions[i] = sample.probabilities().isPresent() ? inceptionScore(repeats) : Double.NaN;
+                inceptions[i] = sample.probabilities().isPresent() ? inceptionScore(repeats, random) : Double.NaN;
                 precisions[i] = neighbours == null ? Double.NaN : precision(repeats);
                 progress.accept((i + 1.0) / fids.length);
             }
@@ -201,8 +201,12 @@ public final class Evaluation {
             return distance.to(accumulator.statistics());
         }
 
-        private double inceptionScore(int[] repeats) {
+        private double inceptionScore(int[] ofFeatures, SplittableRandom random) {
             Features probabilities = sample.probabilities().orElseThrow();
+            // given probabilities may be those of other images than the features
+            int[] repeats = probabilities.images() == ofFeatures.length
+                    ? ofFeatures
+                    : draw(probabilities.images(), settings.split(), random);
             InceptionScore score = new InceptionScore(settings.split());
             for (int block = 0; block < probabilities.blocks(); block++) {
                 double[][] rows =

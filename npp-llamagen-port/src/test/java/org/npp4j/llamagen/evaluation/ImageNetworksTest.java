@@ -51,12 +51,13 @@ class ImageNetworksTest {
 
     @Test
     void aClassifierLearns() throws IOException {
-        LabelledImages train = FashionMnistSmall.load(LabelledImages.Split.TRAIN);
+        LabelledImages train =
+                FashionMnistSmall.load(LabelledImages.Split.TRAIN).firstOfEachClass(8);
         List<Double> progress = new ArrayList<>();
-        MultiLayerNetwork network = ImageClassifier.train(train, 12, 0, progress::add);
+        MultiLayerNetwork network = ImageClassifier.train(train, 10, 0, progress::add);
         assertEquals(1.0, progress.get(progress.size() - 1));
         FeatureNetwork eyes = Dl4jNetwork.of(network, "small", "none");
-        assertTrue(ImageClassifier.accuracy(eyes, train.images(), train.labels()) > 0.5);
+        assertTrue(ImageClassifier.accuracy(eyes, train.images(), train.labels()) > 0.3);
         assertMessage(
                 "2 images and 1 classes",
                 () -> ImageClassifier.accuracy(eyes, train.images().range(0, 2), new int[1]));
