@@ -57,7 +57,7 @@ final class TrainClassifierCommand implements Callable<Integer> {
             names = "--seed",
             paramLabel = "S",
             defaultValue = "1",
-            description = "Seed of weights, order, mirroring and dropout. Default: ${DEFAULT-VALUE}.")
+            description = "Seed of weights, order and mirroring. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
     @Mixin

@@ -166,7 +166,11 @@ class EvaluateCommandTest {
         Path real = folder.resolve("real");
         Path drawn = folder.resolve("drawn");
         pictures(real, test.images());
-        pictures(drawn, ShippedImages.load(LabelledImages.Split.TRAIN).firstOfEachClass(3).images());
+        pictures(
+                drawn,
+                ShippedImages.load(LabelledImages.Split.TRAIN)
+                        .firstOfEachClass(3)
+                        .images());
         FeatureStatistics statistics;
         try (ImageSource source = ImageSource.open(real);
                 SeenImages seen = SeenImages.of(ShippedClassifier.load(), source, 7, done -> {})) {
@@ -183,7 +187,8 @@ class EvaluateCommandTest {
         assertEquals(fid, fromFile.get("fid").asDouble(), 1e-6 * fid);
         npz(file, Map.of("mu", Nd4j.zeros(DataType.DOUBLE, 3), "sigma", Nd4j.eye(3)));
         assertEquals(1, evaluate(path(file), path(drawn), "--network", "cnn-fashion-mnist"));
-        assertTrue(err.toString().contains("has statistics of 3 features, but cnn-fashion-mnist gives 64"), err::toString);
+        assertTrue(
+                err.toString().contains("has statistics of 3 features, but cnn-fashion-mnist gives 64"), err::toString);
         npz(file, Map.of("other", Nd4j.eye(3)));
         assertEquals(1, evaluate(path(file), path(drawn), "--network", "cnn-fashion-mnist"));
         assertTrue(err.toString().contains("neither images (arr_0) nor statistics"), err::toString);

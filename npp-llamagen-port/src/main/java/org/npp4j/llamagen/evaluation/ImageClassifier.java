@@ -39,8 +39,6 @@ public final class ImageClassifier {
     private static final int[] CHANNELS = {16, 32, 64};
     private static final int FEATURES = 64;
     private static final double LEARNING_RATE = 1e-3;
-    private static final double DECAY = 1e-4;
-    private static final double KEEP = 0.75;
     private static final int BATCH = 64;
     private static final int TEST_BATCH = 250;
 
@@ -52,7 +50,7 @@ public final class ImageClassifier {
      * @param images whose size and number of channels it takes
      * @param classes to tell apart
      * @param epochs that it will be trained for; they decide when the learning rate falls
-     * @param seed of its weights and dropout
+     * @param seed of its weights
      * @return the network, initialized
      */
     static MultiLayerNetwork network(PixelImages images, int classes, int epochs, long seed) {
@@ -79,8 +77,6 @@ public final class ImageClassifier {
         MultiLayerConfiguration configuration = layers.layer(new DenseLayer.Builder()
                         .nOut(FEATURES)
                         .activation(Activation.RELU)
-                        .dropOut(KEEP)
-                        .weightDecay(DECAY)
                         .build())
                 .layer(new OutputLayer.Builder(LossFunction.MCXENT)
                         .nOut(classes)
@@ -99,7 +95,7 @@ public final class ImageClassifier {
      *
      * @param data images of at least 8 x 8 pixels with their classes
      * @param epochs how often each image is seen, at least 1
-     * @param seed of weights, order, mirroring and dropout
+     * @param seed of weights, order and mirroring
      * @param progress told the share of the training that is done, 0 to 1
      * @return the network
      * @throws IllegalArgumentException if there is one class only, the images are too small, or epochs is below 1
