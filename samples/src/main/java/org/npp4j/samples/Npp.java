@@ -70,9 +70,11 @@ public final class Npp implements Runnable {
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
-                        new SampleCommand(Backend::start),
+                        new PrepareCommand(),
                         new TrainTokenizerCommand(Backend::start),
-                        new PrepareCommand()),
+                        new SampleCommand(Backend::start),
+                        new EvaluateCommand(Backend::start),
+                        new TrainClassifierCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));

@@ -118,6 +118,20 @@ public final class ReportPage {
                 fixed(ntp.testPerplexity(), 2),
                 fixed(npp.testPerplexity(), 2),
                 ratio(npp.testPerplexity() / ntp.testPerplexity())));
+        if (ntp.drawn() != null && npp.drawn() != null) {
+            rows.add(costRow(
+                    "FID(" + ntp.drawn().network() + ") of " + count(ntp.drawn().images()) + " drawn against "
+                            + count(ntp.drawn().referenceImages()) + " test images",
+                    fixed(ntp.drawn().fid(), 2),
+                    fixed(npp.drawn().fid(), 2),
+                    ratio(npp.drawn().fid() / ntp.drawn().fid())));
+            rows.add(costRow(
+                    "Drawn images that " + ntp.drawn().network() + " assigns to the class asked for (test images: "
+                            + percent(ntp.drawn().referenceAgreement()) + ")",
+                    percent(ntp.drawn().classifierAgreement()),
+                    percent(npp.drawn().classifierAgreement()),
+                    ratio(npp.drawn().classifierAgreement() / ntp.drawn().classifierAgreement())));
+        }
         return rows;
     }
 
@@ -246,6 +260,10 @@ public final class ReportPage {
 
     private static String loss(double value) {
         return fixed(value, 3);
+    }
+
+    private static String percent(double share) {
+        return fixed(100 * share, 1) + " %";
     }
 
     private static String seconds(double value) {
