@@ -19,16 +19,20 @@ record LayerParameter(String name, Kind kind, long... shape) {
         /** The same, but never trained: its gradient is 0. Not decayed. */
         FIXED_UNIT_TABLE,
         /** A scale for every unit, initially 1. Not decayed. */
-        GAIN
+        GAIN,
+        /** A number that is added to every unit, initially the layer's biasInit, which is 0 by default. */
+        BIAS,
+        /** As WEIGHT, but initially 0. Decayed. */
+        ZERO_WEIGHT
     }
 
     /** Whether it takes weight decay. */
     boolean decayed() {
-        return kind == Kind.WEIGHT || kind == Kind.TABLE || kind == Kind.UNIT_TABLE;
+        return kind == Kind.WEIGHT || kind == Kind.ZERO_WEIGHT || kind == Kind.TABLE || kind == Kind.UNIT_TABLE;
     }
 
     char order() {
-        return kind == Kind.WEIGHT ? 'f' : 'c';
+        return kind == Kind.WEIGHT || kind == Kind.ZERO_WEIGHT ? 'f' : 'c';
     }
 
     long length() {

@@ -46,10 +46,10 @@ final class LayerParameters implements ParamInitializer {
 
     @Override
     public List<String> biasKeys(Layer layer) {
-        return List.of();
+        return paramKeys(layer).stream().filter(key -> isBiasParam(layer, key)).collect(Collectors.toList());
     }
 
-    /** What takes weight decay counts as a weight; the rest, being neither weight nor bias here, takes none. */
+    /** What takes weight decay counts as a weight; gains, being neither weight nor bias here, take none. */
     @Override
     public boolean isWeightParam(Layer layer, String key) {
         return of(layer).stream().anyMatch(parameter -> parameter.name().equals(key) && parameter.decayed());
@@ -57,7 +57,8 @@ final class LayerParameters implements ParamInitializer {
 
     @Override
     public boolean isBiasParam(Layer layer, String key) {
-        return false;
+        return of(layer).stream()
+                .anyMatch(parameter -> parameter.name().equals(key) && parameter.kind() == LayerParameter.Kind.BIAS);
     }
 
     @Override
@@ -77,6 +78,8 @@ final class LayerParameters implements ParamInitializer {
         long[] shape = parameter.shape();
         switch (parameter.kind()) {
             case GAIN -> segment.assign(1);
+            case BIAS -> segment.assign(layer.getBiasInit());
+            case ZERO_WEIGHT -> segment.assign(0);
             case UNIT_TABLE, FIXED_UNIT_TABLE -> Nd4j.exec(
                     new GaussianDistribution(segment, 0, 1 / Math.sqrt(shape[1])));
             default -> layer.getWeightInitFn().init(shape[0], shape[1], shape, parameter.order(), segment);
