@@ -36,6 +36,26 @@ public final class Kernels {
         return dataType == DataType.FLOAT ? Chosen.FLOAT : Nd4jKernel.INSTANCE;
     }
 
+    /**
+     * The operations of images for arrays of a type.
+     *
+     * @param dataType of all floating point arrays
+     * @return the fastest there is
+     */
+    public static ImageKernel images(DataType dataType) {
+        return Nd4jImageKernel.INSTANCE;
+    }
+
+    /**
+     * The convolutions for arrays of a type.
+     *
+     * @param dataType of all floating point arrays
+     * @return the fastest there is
+     */
+    public static Convolutions convolutions(DataType dataType) {
+        return Nd4jConvolutions.INSTANCE;
+    }
+
     private static TransformerKernel choose() {
         String asked = System.getProperty(PROPERTY, "");
         if (!asked.isEmpty() && !asked.equals("nd4j") && !asked.equals("vector")) {

@@ -165,7 +165,7 @@ public final class Products {
         return products;
     }
 
-    private static MatrixProducts inFull() {
+    static MatrixProducts inFull() {
         MatrixProducts products = full;
         if (products == null) {
             synchronized (Products.class) {

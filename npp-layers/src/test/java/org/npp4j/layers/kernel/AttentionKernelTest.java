@@ -190,7 +190,7 @@ class AttentionKernelTest {
     /** Without rotary positions: the blocks end at, before and behind the ends of tiles. */
     @ParameterizedTest
     @CsvSource({
-        "1, 1, 1, 1",
+        "1, 2, 1, 4",
         "4, 16, 64, 16",
         "4, 16, 44, 20",
         "24, 24, 24, 8",
