@@ -9,7 +9,6 @@ import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
 import org.nd4j.linalg.factory.Nd4j;
-import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.layers.LearnedPositions;
 import org.npp4j.layers.StageLengths;
 
@@ -38,12 +37,17 @@ public final class LearnedPositionsImpl extends SequenceLayerImpl<LearnedPositio
         long width = input.size(2);
         // [T, D]: what is added to every example
         INDArray added = allocator(ArrayType.FF_WORKING_MEM, workspaceMgr).create(positions, width);
-        added.assign(rowsOf(getParam(LearnedPositions.POSITION), stages.start(run.first()), positions));
+        added.assign(RowOperations.rowsOf(getParam(LearnedPositions.POSITION), stages.start(run.first()), positions));
         for (int i = 0; i < run.count(); i++) {
             int stage = run.first() + i;
-            INDArray rows = rowsOf(added, (long) stages.start(stage) - stages.start(run.first()), stages.length(stage));
+            INDArray rows = RowOperations.rowsOf(
+                    added, (long) stages.start(stage) - stages.start(run.first()), stages.length(stage));
             Nd4j.exec(new BroadcastAddOp(
-                    rows, rowsOf(getParam(LearnedPositions.STAGE), stage, 1).reshape(width), rows, 1));
+                    rows,
+                    RowOperations.rowsOf(getParam(LearnedPositions.STAGE), stage, 1)
+                            .reshape(width),
+                    rows,
+                    1));
         }
         INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, input.shape(), 'c');
         // [R, D] as [B, T x D]: the same for every example
@@ -66,16 +70,13 @@ public final class LearnedPositionsImpl extends SequenceLayerImpl<LearnedPositio
         INDArray dStage = gradientViews.get(LearnedPositions.STAGE).assign(0);
         // [B, T x D] -> [T, D]
         INDArray sums = dx.reshape('c', input.size(0), positions * width).sum(0).reshape('c', positions, width);
-        rowsOf(dPosition, stages.start(run.first()), positions).assign(sums);
+        RowOperations.rowsOf(dPosition, stages.start(run.first()), positions).assign(sums);
         for (int i = 0; i < run.count(); i++) {
             int stage = run.first() + i;
-            INDArray rows = rowsOf(sums, (long) stages.start(stage) - stages.start(run.first()), stages.length(stage));
-            rowsOf(dStage, stage, 1).assign(rows.sum(true, 0));
+            INDArray rows = RowOperations.rowsOf(
+                    sums, (long) stages.start(stage) - stages.start(run.first()), stages.length(stage));
+            RowOperations.rowsOf(dStage, stage, 1).assign(rows.sum(true, 0));
         }
         return new Pair<>(gradients(), backpropDropOutIfPresent(dx));
-    }
-
-    private static INDArray rowsOf(INDArray table, long from, long count) {
-        return table.get(NDArrayIndex.interval(from, from + count), NDArrayIndex.all());
     }
 }

@@ -7,6 +7,7 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Swish;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.Products;
@@ -14,6 +15,15 @@ import org.npp4j.layers.kernel.Products;
 /** Operations of conditioned layers on rows [R, D] in 'c' order, in ND4J's own operations; arrays named d.. are gradients. */
 final class RowOperations {
     private RowOperations() {}
+
+    /** Rows of a table in 'c' order, a view. */
+    static INDArray rowsOf(INDArray table, long from, long count) {
+        long width = table.size(1);
+        // through one axis: of a view, rows behind its own length would come out empty
+        return table.reshape('c', new long[] {table.length()})
+                .get(NDArrayIndex.interval(from * width, (from + count) * width))
+                .reshape('c', count, width);
+    }
 
     /** y = x W + b. */
     static void linear(INDArray x, INDArray weight, INDArray bias, INDArray y) {
