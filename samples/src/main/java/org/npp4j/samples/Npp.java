@@ -69,7 +69,7 @@ public final class Npp implements Runnable {
                         new InspectCommand(Backend::start),
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
-                        new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
+                        new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,

@@ -84,6 +84,11 @@ public final class PixelImages {
         return pixels[((image * channels + channel) * height + y) * width + x] & 0xff;
     }
 
+    /** {@return the array itself, which nobody may change} */
+    byte[] array() {
+        return pixels;
+    }
+
     /** {@return a copy of all pixels as unsigned bytes, [B, C, H, W]} */
     public byte[] toBytes() {
         return pixels.clone();
@@ -130,9 +135,14 @@ public final class PixelImages {
     public INDArray toSignedUnit() {
         float[] values = new float[pixels.length];
         for (int i = 0; i < values.length; i++) {
-            values[i] = ((pixels[i] & 0xff) / 255f - 0.5f) / 0.5f;
+            values[i] = toSignedUnit(pixels[i] & 0xff);
         }
         return Nd4j.createFromArray(values).reshape('c', count, channels, height, width);
+    }
+
+    /** One value of {@link #toSignedUnit()}. */
+    static float toSignedUnit(int value) {
+        return (value / 255f - 0.5f) / 0.5f;
     }
 
     /**
