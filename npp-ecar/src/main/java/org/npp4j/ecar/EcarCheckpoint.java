@@ -5,7 +5,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.ecar.latents.LatentCodec;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
 import org.npp4j.llamagen.checkpoint.CheckpointWeights;
 import org.npp4j.llamagen.checkpoint.PyTorchWriter;
@@ -14,12 +14,13 @@ import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.checkpoint.TensorSource;
 
 /**
- * Weights of an ECAR in PyTorch's and safetensors' files: {@code {"model": weights, "config": ..}} under the names of {@link
+ * Weights of an ECAR in PyTorch's and safetensors' files: {@code {"model": weights, "config": .., "latent_codec": ..}} under the names of {@link
  * EcarParameter}.
  */
 public final class EcarCheckpoint {
     private static final String MODEL = "model";
     private static final String CONFIG = "config";
+    private static final String CODEC = "latent_codec";
 
     private EcarCheckpoint() {}
 
@@ -50,53 +51,60 @@ public final class EcarCheckpoint {
     }
 
     /**
-     * The configuration that {@link #write} puts beside the weights.
+     * A model that describes itself.
+     *
+     * @param config its sizes
+     * @param network with its weights
+     * @param codec between images and its latents; null if the file says nothing of it
+     */
+    public record Model(EcarConfig config, ComputationGraph network, LatentCodec codec) {}
+
+    /**
+     * The model in a file that {@link #write} has written.
      *
      * @param path the file
-     * @return the model
-     * @throws CheckpointException if the file cannot be read or says nothing of it
+     * @return a new network with its weights, its sizes and its codec
+     * @throws IOException if the file cannot be read, or says nothing of the model's sizes
      */
-    public static EcarConfig config(Path path) throws CheckpointException {
+    public static Model read(Path path) throws IOException {
+        EcarConfig config;
+        LatentCodec codec;
         try (TensorFile file = TensorFile.open(path)) {
-            if (file.root() instanceof Map<?, ?> root && root.get(CONFIG) instanceof String json) {
-                return EcarConfig.parse(json);
+            Map<?, ?> root = file.root() instanceof Map<?, ?> map ? map : Map.of();
+            if (!(root.get(CONFIG) instanceof String json)) {
+                throw new CheckpointException(
+                        path, "does not say which ECAR it is of: it has no \"" + CONFIG + "\" beside the weights");
             }
-            throw new CheckpointException(
-                    path, "does not say which ECAR it is of. Describe the model in a file beside it");
+            config = EcarConfig.parse(json);
+            codec = root.get(CODEC) instanceof String description ? LatentCodec.parse(description) : null;
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(path, "describes its model wrongly: " + e.getMessage(), e);
         }
+        ComputationGraph network = Ecar.of(config).init();
+        load(path, config, network);
+        return new Model(config, network, codec);
     }
 
     /**
-     * Writes the weights of a network.
+     * Writes a model.
      *
      * @param path the file; one that exists is replaced
-     * @param config the model
-     * @param network built by {@link Ecar} for it
+     * @param model sizes, weights and codec
      * @throws IOException if it cannot be written; the old file is then as it was
      */
-    public static void write(Path path, EcarConfig config, ComputationGraph network) throws IOException {
-        write(path, config, network.paramTable());
-    }
-
-    /**
-     * Writes weights by their names in a network, such as a moving average of them.
-     *
-     * @param path the file; one that exists is replaced
-     * @param config the model
-     * @param parameters arrays of a network that {@link Ecar} built for it, by name
-     * @throws IOException if it cannot be written; the old file is then as it was
-     */
-    public static void write(Path path, EcarConfig config, Map<String, INDArray> parameters) throws IOException {
+    public static void write(Path path, Model model) throws IOException {
         Map<String, Object> weights = new LinkedHashMap<>();
-        for (EcarParameter parameter : EcarParameter.of(config)) {
+        for (EcarParameter parameter : EcarParameter.of(model.config())) {
             weights.put(
-                    parameter.name(), TensorSource.of(parameter.published(parameters.get(parameter.networkName()))));
+                    parameter.name(),
+                    TensorSource.of(parameter.published(model.network().getParam(parameter.networkName()))));
         }
         Map<String, Object> root = new LinkedHashMap<>();
         root.put(MODEL, weights);
-        root.put(CONFIG, config.toJson());
+        root.put(CONFIG, model.config().toJson());
+        if (model.codec() != null) {
+            root.put(CODEC, model.codec().toJson());
+        }
         PyTorchWriter.write(path, root);
     }
 }

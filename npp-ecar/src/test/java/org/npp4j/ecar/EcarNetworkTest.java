@@ -2,6 +2,7 @@ package org.npp4j.ecar;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -24,6 +25,9 @@ import org.nd4j.linalg.dataset.MultiDataSet;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.learning.config.NoOp;
+import org.npp4j.ecar.latents.BlockTransform;
+import org.npp4j.ecar.latents.LatentCodec;
+import org.npp4j.llamagen.images.PixelImages;
 
 /** Networks with both heads: gradients, what sees what, cached sampling, training, files. */
 class EcarNetworkTest {
@@ -243,11 +247,20 @@ class EcarNetworkTest {
         ComputationGraphConfiguration configuration = network.getConfiguration();
         assertEquals(configuration, ComputationGraphConfiguration.fromJson(configuration.toJson()));
         Path file = folder.resolve("model.pt");
-        EcarCheckpoint.write(file, config, network);
-        assertEquals(config, EcarCheckpoint.config(file));
-        ComputationGraph read = Ecar.of(config).init();
-        EcarCheckpoint.load(file, config, read);
-        assertEquals(network.params(), read.params());
+        EcarCheckpoint.write(file, new EcarCheckpoint.Model(config, network, null));
+        EcarCheckpoint.Model read = EcarCheckpoint.read(file);
+        assertEquals(config, read.config());
+        assertNull(read.codec());
+        assertEquals(network.params(), read.network().params());
+        PixelImages image =
+                new PixelImages(1, 1, 4, 4, new byte[] {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15});
+        LatentCodec codec = BlockTransform.fit(image, 1, 4);
+        EcarCheckpoint.write(file, new EcarCheckpoint.Model(config, network, codec));
+        assertEquals(codec, EcarCheckpoint.read(file).codec());
+        Path bare = Golden.file("ecar-s2.pt");
+        assertTrue(assertThrows(IOException.class, () -> EcarCheckpoint.read(bare))
+                .getMessage()
+                .contains("does not say which ECAR it is of"));
         assertEquals(network.params().length(), config.parameters());
         EcarConfig wider = new EcarConfig(2, 4, 3, 16, 2, 2, 3, 0, 0, config.head());
         String message = assertThrows(

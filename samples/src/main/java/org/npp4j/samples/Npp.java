@@ -70,7 +70,9 @@ public final class Npp implements Runnable {
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
-                        new SampleCommand(Backend::start)),
+                        new SampleCommand(Backend::start),
+                        new EcarTrainCommand(Backend::start),
+                        new EcarSampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));
