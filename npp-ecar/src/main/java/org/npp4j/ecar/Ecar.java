@@ -208,6 +208,8 @@ public final class Ecar {
                         OUTPUT,
                         new LossLayer.Builder(LossFunctions.LossFunction.MSE)
                                 .activation(Activation.IDENTITY)
+                                // as a long: LossLayer refuses an int here, and warns of a size of 0 without it
+                                .nOut((long) width)
                                 .build(),
                         VELOCITIES)
                 .setOutputs(OUTPUT)

@@ -29,7 +29,7 @@ class EcarParityTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"ecar-s2", "ecar-s3"})
+    @ValueSource(strings = {"ecar-s2", "ecar-s3", "ecar-grid"})
     void everyArrayAgrees(String name) throws IOException {
         ParityReport report = compare(Golden.file(name + ".pt"), Golden.file(name + ".json"), name);
         assertEquals(List.of(), report.failures());

@@ -12,7 +12,6 @@ import org.npp4j.llamagen.files.NpzFile;
 
 /** The golden files: see the README beside them. */
 final class Golden {
-    static final List<String> NAMES = List.of("ecar-s2", "ecar-s3");
 
     private Golden() {}
 

@@ -17,7 +17,7 @@ import org.nd4j.shade.jackson.annotation.JsonProperty;
  * <p>Input: [B, T, C + 1 + D], C units of state, the time in 0 .. 1, D units of condition. All positions of a stage have one
  * time: that of its first position counts. Letters here: W is the head's width.
  */
-public abstract class FlowLayer extends SequenceLayer {
+public abstract class FlowLayer extends SequenceLayer implements OperationCount {
     /** Frequencies of the time's cosines and sines. */
     public static final int FREQUENCIES = 128;
 
@@ -133,6 +133,21 @@ public abstract class FlowLayer extends SequenceLayer {
                 bias(TIME_IN_BIAS, width),
                 weight(TIME_OUT_WEIGHT, width, width),
                 bias(TIME_OUT_BIAS, width)));
+    }
+
+    /** Twice the weights for each position, but those of the time for each stage. */
+    @Override
+    public double forwardOperations(long positions) {
+        double perPosition = 0;
+        double perStage = 0;
+        for (LayerParameter parameter : parameters()) {
+            boolean weight = parameter.decayed() && !parameter.name().equals(STAGE);
+            boolean ofTime =
+                    parameter.name().equals(TIME_IN_WEIGHT) || parameter.name().equals(TIME_OUT_WEIGHT);
+            perStage += weight && ofTime ? parameter.length() : 0;
+            perPosition += weight && !ofTime ? parameter.length() : 0;
+        }
+        return 2 * (positions * perPosition + stages.over(positions).count() * perStage);
     }
 
     static LayerParameter weight(String name, long in, long out) {

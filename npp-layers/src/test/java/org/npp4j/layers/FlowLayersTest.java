@@ -225,6 +225,16 @@ class FlowLayersTest {
     }
 
     @Test
+    void countsOperations() {
+        FlowEmbedding layer =
+                new FlowEmbedding.Builder(STAGES, CHANNELS, WIDTH).nIn(IN).build();
+        int perPosition = CHANNELS * WIDTH + CONDITION * WIDTH;
+        int perStage = 256 * WIDTH + WIDTH * WIDTH;
+        assertEquals(2 * (10 * perPosition + 3 * perStage), layer.forwardOperations(10));
+        assertEquals(2 * (5 * perPosition + perStage), layer.forwardOperations(5));
+    }
+
+    @Test
     void refusesWhatCannotBe() {
         assertEquals(
                 "There must be at least one stage, each of at least one position and of a length of its own, got [4, 4]",
