@@ -41,6 +41,11 @@ public sealed interface FlowHead permits FlowHead.Mlp, FlowHead.Grid {
      */
     List<Part> layers(EcarConfig config);
 
+    /** State, time and condition side by side. */
+    private static int inputWidth(EcarConfig config) {
+        return config.channels() + 1 + config.width();
+    }
+
     /**
      * The parameters under their names in a checkpoint.
      *
@@ -77,6 +82,7 @@ public sealed interface FlowHead permits FlowHead.Mlp, FlowHead.Grid {
             return List.of(new Part(
                     LAYER,
                     new AdaptiveNormMlp.Builder(config.stageLengths(), config.channels(), width, blocks)
+                            .nIn(inputWidth(config))
                             .weightInit(WeightInit.UNIFORM)));
         }
 
@@ -163,6 +169,7 @@ public sealed interface FlowHead permits FlowHead.Mlp, FlowHead.Grid {
             parts.add(new Part(
                     EMBEDDING,
                     new FlowEmbedding.Builder(config.stageLengths(), config.channels(), width)
+                            .nIn(inputWidth(config))
                             .weightInit(WeightInit.UNIFORM)));
             for (int i = 0; i < blocks; i++) {
                 parts.add(new Part(

@@ -43,6 +43,23 @@ class EcarConfigTest {
     }
 
     @Test
+    void countsOperations() {
+        EcarConfig config = new EcarConfig(2, 4, 2, 8, 3, 2, 3, 0, 0, new FlowHead.Mlp(4, 1));
+        int feedForward = 32;
+        double block = 2.0 * 20 * (4 * 8 * 8 + 3 * 8 * feedForward) + 4.0 * (4 * 4 + 16 * 20) * 8;
+        double head = 2.0 * 20 * (2 * 4 + 8 * 4 + 12 * 4 + 2 * 4 * 4 + 8 * 4 + 4 * 2) + 2.0 * 2 * (256 * 4 + 4 * 4);
+        EcarCost cost = EcarCost.of(config);
+        assertEquals(3 * block + 2.0 * 16 * 2 * 8, cost.transformer());
+        assertEquals(head, cost.head());
+        assertEquals(cost.transformer() + 5 * head, cost.ofImage(FlowSampling.of(5, 1)));
+        assertEquals(2 * cost.transformer() + 10 * head, cost.ofImage(FlowSampling.of(5, 2)));
+        EcarCost grid = EcarCost.of(config.withHead(new FlowHead.Grid(4, 1, 1)));
+        double embedding = 2.0 * 20 * (2 * 4 + 8 * 4) + 2.0 * 2 * (256 * 4 + 4 * 4);
+        double gridBlock = 2.0 * 20 * (4 * 4 * 4 + 3 * 4 * 32) + 4.0 * (4 * 4 + 16 * 16) * 4;
+        assertEquals(embedding + gridBlock + 2.0 * 20 * 4 * 2, grid.head());
+    }
+
+    @Test
     void refusesWhatCannotBe() {
         assertEquals(
                 "This is not JSON: Unexpected end-of-input within/between Object entries",

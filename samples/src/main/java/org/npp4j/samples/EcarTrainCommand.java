@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Supplier;
 import java.util.stream.IntStream;
 import org.deeplearning4j.nn.api.Model;
@@ -14,6 +15,7 @@ import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.npp4j.ecar.Ecar;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.ecar.EcarConfig;
+import org.npp4j.ecar.EcarCost;
 import org.npp4j.ecar.EcarSampler;
 import org.npp4j.ecar.FlowHead;
 import org.npp4j.ecar.FlowSampling;
@@ -188,15 +190,17 @@ final class EcarTrainCommand implements Callable<Integer> {
                 .init();
         EcarCheckpoint.Model model = new EcarCheckpoint.Model(config, network, codec);
         Path file = out.resolve("ecar.pt");
+        AtomicReference<Path> saved = new AtomicReference<>();
         StringBuilder losses = new StringBuilder("epoch,loss,seconds\n");
         long start = System.nanoTime();
         long imagesPerEpoch = (long) batches.batchesPerEpoch() * batchSize;
         Losses meter = new Losses(imagesPerEpoch * epochs, batchSize);
-        network.addListeners(new GlobalNormClipping(CLIP_NORM), new DivergenceGuard(() -> null), meter);
+        network.addListeners(new GlobalNormClipping(CLIP_NORM), new DivergenceGuard(saved::get), meter);
         try {
             for (int epoch = 0; epoch < epochs; epoch++) {
                 network.fit(batches);
                 EcarCheckpoint.write(file, model);
+                saved.set(file);
                 losses.append(String.format(
                         Locale.ROOT, "%d,%.5f,%.1f%n", epoch + 1, meter.takeMean(), (System.nanoTime() - start) / 1e9));
                 AtomicFile.writeText(out.resolve("losses.csv"), losses.toString());
@@ -216,9 +220,10 @@ final class EcarTrainCommand implements Callable<Integer> {
                 .getOut()
                 .printf(
                         Locale.ROOT,
-                        "%d parameters, %d epochs in %.1f s, velocity loss %.4f, peak memory %.2f GiB: ecar.pt, losses.csv,"
-                                + " samples.png in %s%n",
+                        "%d parameters, %.3f GFLOP an image drawn, %d epochs in %.1f s, velocity loss %.4f, peak memory"
+                                + " %.2f GiB: ecar.pt, losses.csv, samples.png in %s%n",
                         config.parameters(),
+                        EcarCost.of(config).ofImage(sampling) / 1e9,
                         epochs,
                         trained,
                         meter.lastMean(),

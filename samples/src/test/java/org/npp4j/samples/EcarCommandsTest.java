@@ -63,7 +63,7 @@ class EcarCommandsTest {
         assertTrue(
                 out.toString()
                         .matches(
-                                "[0-9]+ parameters, 2 epochs in [0-9.]+ s, velocity loss [0-9.]+, peak memory [0-9.]+ GiB:"
+                                "[0-9]+ parameters, [0-9.]+ GFLOP an image drawn, 2 epochs in [0-9.]+ s, velocity loss [0-9.]+, peak memory [0-9.]+ GiB:"
                                         + " ecar\\.pt, losses\\.csv, samples\\.png in .*out\\R"),
                 out::toString);
         List<String> losses = Files.readAllLines(to.resolve("losses.csv"));
