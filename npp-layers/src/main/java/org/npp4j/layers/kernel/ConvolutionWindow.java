@@ -38,6 +38,11 @@ public record ConvolutionWindow(
         return upsample ? 2 : 1;
     }
 
+    /** {@return the same of an image that has been doubled already} */
+    public ConvolutionWindow withoutUpsampling() {
+        return new ConvolutionWindow(side, stride, top, left, bottom, right, false);
+    }
+
     /** {@return whether each output pixel sees the one pixel at its own place} */
     public boolean pixelwise() {
         return side == 1 && stride == 1 && !upsample && top == 0 && left == 0 && bottom == 0 && right == 0;

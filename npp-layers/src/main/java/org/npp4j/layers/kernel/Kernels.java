@@ -6,11 +6,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Chooses the {@link TransformerKernel} of this process.
+ * Chooses the {@link TransformerKernel}, the {@link ImageKernel} and the {@link Convolutions} of this process.
  *
- * <p>On processors, in single precision, it is one of fused passes with the JDK's Vector API, if the JVM was started with
- * {@code --add-modules jdk.incubator.vector}; otherwise that of ND4J's operations. The system property {@value #PROPERTY}
- * set to {@code nd4j} keeps to ND4J's operations.
+ * <p>On processors, in single precision, the kernels are of fused passes with the JDK's Vector API, if the JVM was started with
+ * {@code --add-modules jdk.incubator.vector}; otherwise of ND4J's operations. The system property {@value #PROPERTY}
+ * set to {@code nd4j} keeps to ND4J's operations. Convolutions are
+ * computed by the library that computes products in full precision, see {@link Products}.
  */
 public final class Kernels {
     /** The system property that chooses. */
@@ -18,12 +19,19 @@ public final class Kernels {
 
     private static final Logger LOG = LoggerFactory.getLogger(Kernels.class);
     private static final String VECTOR_MODULE = "jdk.incubator.vector";
+    private static final String VECTOR_IMAGE_KERNEL = "org.npp4j.layers.kernel.vector.VectorImageKernel";
     private static final String VECTOR_KERNEL = "org.npp4j.layers.kernel.vector.VectorKernel";
 
     private Kernels() {}
 
     private static final class Chosen {
         private static final TransformerKernel FLOAT = choose();
+        private static final ImageKernel IMAGES =
+                FLOAT == Nd4jKernel.INSTANCE ? Nd4jImageKernel.INSTANCE : (ImageKernel) vector(VECTOR_IMAGE_KERNEL);
+    }
+
+    private static final class ChosenConvolutions {
+        private static final Convolutions FLOAT = Products.convolutions();
     }
 
     /**
@@ -43,7 +51,7 @@ public final class Kernels {
      * @return the fastest there is
      */
     public static ImageKernel images(DataType dataType) {
-        return Nd4jImageKernel.INSTANCE;
+        return dataType == DataType.FLOAT ? Chosen.IMAGES : Nd4jImageKernel.INSTANCE;
     }
 
     /**
@@ -53,7 +61,7 @@ public final class Kernels {
      * @return the fastest there is
      */
     public static Convolutions convolutions(DataType dataType) {
-        return Nd4jConvolutions.INSTANCE;
+        return dataType == DataType.FLOAT ? ChosenConvolutions.FLOAT : Nd4jConvolutions.INSTANCE;
     }
 
     private static TransformerKernel choose() {
@@ -74,14 +82,17 @@ public final class Kernels {
                     cpu && !vector ? " (faster with --add-modules " + VECTOR_MODULE + ")" : "");
             return Nd4jKernel.INSTANCE;
         }
+        LOG.info("Fused operations: the JDK's Vector API");
+        return (TransformerKernel) vector(VECTOR_KERNEL);
+    }
+
+    private static Object vector(String name) {
         try {
-            LOG.info("Fused operations: the JDK's Vector API");
-            return (TransformerKernel)
-                    Class.forName(VECTOR_KERNEL).getDeclaredConstructor().newInstance();
+            return Class.forName(name).getDeclaredConstructor().newInstance();
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(
-                    "The Vector API of this JVM does not serve " + VECTOR_KERNEL + ". Set the system property "
-                            + PROPERTY + " to nd4j",
+                    "The Vector API of this JVM does not serve " + name + ". Set the system property " + PROPERTY
+                            + " to nd4j",
                     e);
         }
     }

@@ -11,6 +11,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.kernel.onednn.OneDnnConvolutions;
 
 /** Every implementation and type against plain loops in double. */
 class ConvolutionsTest {
@@ -21,7 +22,8 @@ class ConvolutionsTest {
     enum Subject {
         ND4J_FLOAT(Nd4jConvolutions.INSTANCE, DataType.FLOAT),
         ND4J_DOUBLE(Nd4jConvolutions.INSTANCE, DataType.DOUBLE),
-        ND4J_IN_BANDS(new Nd4jConvolutions(100), DataType.DOUBLE);
+        ND4J_IN_BANDS(new Nd4jConvolutions(100), DataType.DOUBLE),
+        ONEDNN(new OneDnnConvolutions(), DataType.FLOAT);
 
         final Convolutions convolutions;
         final DataType type;
@@ -91,7 +93,21 @@ class ConvolutionsTest {
                 new Sizes(down, 1, 7, 9, 5, 40),
                 new Sizes(up, 2, 3, 4, 16, 16),
                 new Sizes(up, 1, 1, 1, 20, 7)));
-        while (sizes.size() < 60) {
+        // doubled images of enough pixels that weights are added up first
+        for (int side = 1; side <= 5; side++) {
+            ConvolutionWindow window = new ConvolutionWindow(
+                    side,
+                    1,
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    true);
+            sizes.add(new Sizes(window, 1, 23 + side, 24, 3 + side, 18));
+        }
+        sizes.add(new Sizes(up, 3, 12, 15, 16, 5));
+        sizes.add(new Sizes(up, 600, 1, 1, 2, 3));
+        while (sizes.size() < 50) {
             int side = 1 + random.nextInt(4);
             ConvolutionWindow window = new ConvolutionWindow(
                     side,
