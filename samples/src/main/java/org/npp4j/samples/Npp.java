@@ -72,7 +72,9 @@ public final class Npp implements Runnable {
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new SampleCommand(Backend::start),
                         new EcarTrainCommand(Backend::start),
-                        new EcarSampleCommand(Backend::start)),
+                        new EcarSampleCommand(Backend::start),
+                        new TrainTokenizerCommand(Backend::start),
+                        new PrepareCommand()),
                 new PrintWriter(System.out, true),
                 err,
                 args));

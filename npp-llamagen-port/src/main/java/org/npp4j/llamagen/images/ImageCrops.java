@@ -62,7 +62,11 @@ public final class ImageCrops {
         int middle = (int) Math.rint(bottom / 2.0);
         int centre = (int) Math.rint(right / 2.0);
         int[][] corners = {{0, 0}, {0, right}, {bottom, 0}, {bottom, right}, {middle, centre}};
-        byte[] crops = new byte[Math.toIntExact(10L * image.channels() * size * size)];
+        if (size > Math.sqrt(Integer.MAX_VALUE / 10.0 / image.channels())) {
+            throw new IllegalArgumentException("Ten crops of " + size + " x " + size
+                    + " pixels take more than 2^31 - 1 bytes; choose a smaller size");
+        }
+        byte[] crops = new byte[10 * image.channels() * size * size];
         for (int i = 0; i < 5; i++) {
             copy(image, corners[i][0], corners[i][1], size, false, crops, i);
             copy(image, corners[i][0], corners[i][1], size, true, crops, i + 5);

@@ -14,22 +14,32 @@ import java.nio.file.Path;
  * <table>
  * <caption>What becomes of each kind</caption>
  * <tr><th>kind</th><th>becomes</th></tr>
- * <tr><td>grey, 1 to 8 bits</td><td>three equal channels, the largest value is 255</td></tr>
- * <tr><td>grey PNG of 16 bits</td><td>the high byte of each value</td></tr>
- * <tr><td>PNG in colour of 16 bits a channel, grey with alpha of 16 bits</td><td>the high byte of each value</td></tr>
- * <tr><td>palette</td><td>its colours</td></tr>
- * <tr><td>alpha channel, transparent colour, transparent palette entries</td><td>dropped; the colour beneath shows</td></tr>
- * <tr><td>CMYK and YCCK JPEG</td><td>R = 255 - min(255, C + K) after YCC is undone, likewise G and B</td></tr>
+ * <tr><td>grey of 1, 2, 4, 8 bits</td><td>three equal channels; the largest value becomes 255</td></tr>
+ * <tr><td>grey PNG of 16 bits without alpha</td><td>min(v, 255): nearly white. Convert it to 8 bits first</td></tr>
+ * <tr><td>other PNG of 16 bits a channel</td><td>the high byte of each value</td></tr>
+ * <tr><td>palette</td><td>its colours; those that it lacks are black</td></tr>
+ * <tr><td>alpha channel, transparent colour or palette entry</td><td>dropped: the colour beneath shows</td></tr>
+ * <tr><td>CMYK and YCCK JPEG</td><td>with the stored values c and k, 255 for no ink: k - (255 - c) k / 255</td></tr>
  * <tr><td>EXIF orientation</td><td>ignored: the picture is not rotated</td></tr>
  * <tr><td>colour profiles, gamma</td><td>ignored</td></tr>
+ * <tr><td>several pictures in a JPEG</td><td>the first</td></tr>
  * </table>
  *
- * <p>The kind is told by the content, not by the name. Pictures of more than {@link #MAX_PIXELS} pixels are refused before
- * memory is taken for them.
+ * <p>The kind is told by the content, not by the name. Truncated files are errors, also where decoders fill what is missing
+ * with grey. PNG files with a wrong checksum are errors, some of which Pillow overlooks. Damage within a JPEG that libjpeg
+ * repairs is none, as in Pillow. Pictures of more than {@link #MAX_PIXELS} pixels are refused before memory is taken for them.
+ *
+ * <p>JPEG is decoded by the libjpeg that the JDK brings or finds. Where that is libjpeg-turbo, as in the JDKs of Linux
+ * distributions, every pixel equals Pillow's. JDKs with the older libjpeg 6b enlarge the colours of one rare kind, 4:4:0
+ * (halved in height alone), without smoothing between rows.
+ *
+ * <p>Safe for use by many threads.
  */
 public final class ImageFile {
     /** The largest picture that is read: where Pillow suspects a decompression bomb and refuses too. */
     public static final long MAX_PIXELS = 178_956_970;
+
+    private static final int MIB = 1 << 20;
 
     private ImageFile() {}
 
@@ -37,7 +47,7 @@ public final class ImageFile {
      * Reads a picture.
      *
      * @param file a PNG or JPEG file
-     * @return [1, 3, H, W]: red, green, blue
+     * @return [1, 3, H, W]: red, green, blue. Reading takes 6 bytes of heap for each pixel, of unusual kinds up to 11
      * @throws NoSuchFileException if there is no such file
      * @throws FileSystemException if it is empty, truncated, damaged, too large, or neither PNG nor JPEG; it names the file,
      *     and its reason says which
@@ -47,9 +57,18 @@ public final class ImageFile {
         if (Files.isDirectory(file)) {
             throw failure(file, "it is a folder, not a picture", null);
         }
+        long most = Runtime.getRuntime().maxMemory() / 4;
+        if (Files.size(file) > most) {
+            throw failure(
+                    file,
+                    "it has " + Files.size(file) / MIB + " MiB; files of up to " + most / MIB
+                            + " MiB, a quarter of the Java heap, are read. Make the picture smaller, or raise the heap"
+                            + " with -Xmx",
+                    null);
+        }
         byte[] bytes = Files.readAllBytes(file);
         if (bytes.length == 0) {
-            throw failure(file, "it is empty. Get the picture again, or remove the file", null);
+            throw failure(file, "it is empty. Get it again, or remove it", null);
         }
         try {
             if (JpegImage.starts(bytes)) {

@@ -15,6 +15,8 @@ import java.util.Arrays;
  */
 final class JpegImage {
     private static final int SOF0 = 0xc0;
+    private static final int SOF2 = 0xc2;
+    private static final int SOF3 = 0xc3;
     private static final int SOF15 = 0xcf;
     private static final int DHT = 0xc4;
     private static final int JPG = 0xc8;
@@ -124,9 +126,9 @@ final class JpegImage {
     }
 
     private void readFrame(int marker, int at, int length) throws IOException {
-        if (marker > 0xc2) {
+        if (marker > SOF2) {
             throw new IOException("it is a JPEG of a rare kind (" + kind(marker)
-                    + "); baseline and progressive Huffman-coded JPEG can be read. Convert it");
+                    + "); baseline and progressive ones can be read. Convert it");
         }
         if (length < 6 || length < 6 + 3 * byteAt(at + 5)) {
             throw new IOException("it is damaged: the description of its size is too short. Get it again");
@@ -147,10 +149,7 @@ final class JpegImage {
     }
 
     private static String kind(int marker) {
-        int process = marker & 3;
-        String coding = marker > JPG ? "arithmetic" : "Huffman";
-        return (process == 3 ? "lossless" : marker >= 0xc5 && process != 0 ? "differential" : "not baseline") + ", "
-                + coding + "-coded, frame type " + (marker - SOF0);
+        return marker > JPG ? "arithmetic-coded" : marker == SOF3 ? "lossless" : "hierarchical";
     }
 
     private int byteAt(int at) throws EOFException {
@@ -190,7 +189,7 @@ final class JpegImage {
                 rgb[2 * pixels + i] = values[in++];
             }
         } else {
-            fromInks(values, rgb, pixels);
+            fromInks(values, isYcc(), rgb, pixels);
         }
         return new PixelImages(1, 3, height, width, rgb);
     }
@@ -209,12 +208,14 @@ final class JpegImage {
         return !Arrays.equals(componentIds, new byte[] {'R', 'G', 'B'});
     }
 
-    /** Inks are stored inverted: 255 is none. What stands for C, M, Y is 255 less the stored value of black's share. */
-    private static void fromInks(byte[] values, byte[] rgb, int pixels) {
+    /** Inks are stored inverted: 255 is none. Those of YCCK are not, once YCC is undone; its black is. */
+    private static void fromInks(byte[] values, boolean ycc, byte[] rgb, int pixels) {
+        int none = ycc ? 0 : 255;
         for (int i = 0, in = 0; i < pixels; i++, in += 4) {
             int light = values[in + 3] & 0xff;
             for (int c = 0; c < 3; c++) {
-                int product = (255 - (values[in + c] & 0xff)) * light + 128;
+                // ink x light / 255, rounded
+                int product = (none ^ values[in + c] & 0xff) * light + 128;
                 rgb[c * pixels + i] = (byte) (light - (product + (product >> 8) >> 8));
             }
         }
@@ -234,8 +235,8 @@ final class JpegImage {
                 int chroma = i - 128;
                 RED_OF_CR[i] = fixed(1.402) * chroma + HALF >> BITS;
                 BLUE_OF_CB[i] = fixed(1.772) * chroma + HALF >> BITS;
-                GREEN_OF_CR[i] = -fixed(0.714136286) * chroma;
-                GREEN_OF_CB[i] = -fixed(0.344136286) * chroma + HALF;
+                GREEN_OF_CR[i] = -fixed(0.71414) * chroma;
+                GREEN_OF_CB[i] = -fixed(0.34414) * chroma + HALF;
             }
         }
 

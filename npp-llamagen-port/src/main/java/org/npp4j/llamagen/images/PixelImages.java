@@ -94,6 +94,22 @@ public final class PixelImages {
         return pixels.clone();
     }
 
+    /** {@return a copy of all pixels as unsigned bytes with the channels of a pixel together, [B, H, W, C]} */
+    public byte[] toInterleavedBytes() {
+        byte[] interleaved = new byte[pixels.length];
+        int plane = height * width;
+        for (int i = 0, in = 0; i < count; i++) {
+            for (int c = 0; c < channels; c++) {
+                int out = i * bytesPerImage() + c;
+                for (int p = 0; p < plane; p++) {
+                    interleaved[out] = pixels[in++];
+                    out += channels;
+                }
+            }
+        }
+        return interleaved;
+    }
+
     /**
      * Some of the images, in the given order.
      *
