@@ -35,6 +35,16 @@ public class FlowEmbedding extends FlowLayer {
         return new FlowEmbeddingImpl(conf, dataType);
     }
 
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof FlowEmbedding && super.equals(other);
+    }
+
+    @Override
+    public int hashCode() {
+        return 31 * super.hashCode() + FlowEmbedding.class.getName().hashCode();
+    }
+
     /** Builds a {@link FlowEmbedding}; the condition's width comes from the input. */
     public static class Builder extends FlowLayer.Builder<Builder> {
         /**

@@ -68,6 +68,16 @@ public class LinearProjection extends SequenceLayer {
         return new LinearProjectionImpl(conf, dataType);
     }
 
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof LinearProjection && super.equals(other);
+    }
+
+    @Override
+    public int hashCode() {
+        return 31 * super.hashCode() + LinearProjection.class.getName().hashCode();
+    }
+
     /** Builds a {@link LinearProjection}; the input's width comes from the input if it is not set. */
     public static class Builder extends FeedForwardLayer.Builder<Builder> {
         /**

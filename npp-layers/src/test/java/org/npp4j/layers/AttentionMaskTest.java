@@ -102,14 +102,15 @@ class AttentionMaskTest {
         }
     }
 
-    /** Blocks that are generated one after the other give what all of them give together. */
-    @Test
-    void decodesBlockByBlock() {
+    /** Blocks that are generated one after the other give what all of them give together, few rows at a time or many. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 3, 60})
+    void decodesBlockByBlock(int batch) {
         TransformerBlockImpl layer = runtime(MASK, 10);
-        INDArray x = Nd4j.randn(DataType.FLOAT, 3, 10, WIDTH);
+        INDArray x = Nd4j.randn(DataType.FLOAT, batch, 10, WIDTH);
         INDArray all = SingleLayer.forward(layer, x, false).dup();
         int[] ends = {2, 5, 10};
-        try (KeyValueCache cache = layer.newCache(3)) {
+        try (KeyValueCache cache = layer.newCache(batch)) {
             int from = 0;
             for (int to : ends) {
                 INDArray next = positions(x, from, to).dup('c');

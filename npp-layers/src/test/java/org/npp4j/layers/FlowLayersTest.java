@@ -211,6 +211,10 @@ class FlowLayersTest {
         assertNotEquals(mlp(1), mlp(2));
         assertNotEquals(positions(), new LearnedPositions.Builder(StageLengths.of(1, 2)).build());
         assertEquals(embedding(), embedding().clone());
+        LinearProjection projection =
+                new LinearProjection.Builder(WIDTH).nIn(WIDTH).build();
+        assertEquals(projection, projection.clone());
+        assertNotEquals(projection, new RmsNorm.Builder().nIn(WIDTH).build());
     }
 
     /** Weights decay, tables too, biases not. */
