@@ -74,7 +74,9 @@ public final class Npp implements Runnable {
                         new TrainTokenizerCommand(Backend::start),
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),
-                        new TrainClassifierCommand(Backend::start)),
+                        new TrainClassifierCommand(Backend::start),
+                        new EcarTrainCommand(Backend::start),
+                        new EcarSampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));
