@@ -5,7 +5,6 @@ import java.util.Optional;
 import org.npp4j.llamagen.evaluation.FeatureNetwork;
 import org.npp4j.llamagen.evaluation.FeatureStatistics;
 import org.npp4j.llamagen.evaluation.FrechetDistance;
-import org.npp4j.llamagen.evaluation.ImageClassifier;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.samples.report.DrawnScores;
@@ -24,12 +23,15 @@ final class DrawnImagesJudge {
     private final double agreement;
     private final int referenceImages;
 
-    private DrawnImagesJudge(FeatureNetwork classifier, LabelledImages test, double agreement) {
+    private DrawnImagesJudge(FeatureNetwork classifier, Seen test, int referenceImages) {
         this.classifier = classifier;
-        this.agreement = agreement;
-        this.referenceImages = test.count();
-        this.distance = new FrechetDistance(statistics(test.images()));
+        this.agreement = test.agreement();
+        this.referenceImages = referenceImages;
+        this.distance = new FrechetDistance(test.statistics());
     }
+
+    /** What the classifier sees in a set: the features' statistics, and the share that it assigns to their classes. */
+    private record Seen(FeatureStatistics statistics, double agreement) {}
 
     /**
      * A judge for a data set.
@@ -48,8 +50,10 @@ final class DrawnImagesJudge {
             return Optional.empty();
         }
         FeatureNetwork classifier = ShippedClassifier.load();
-        double agreement = ImageClassifier.accuracy(classifier, images, test.labels());
-        return agreement < KNOWS ? Optional.empty() : Optional.of(new DrawnImagesJudge(classifier, test, agreement));
+        Seen seen = see(classifier, images, test.labels());
+        return seen.agreement() < KNOWS
+                ? Optional.empty()
+                : Optional.of(new DrawnImagesJudge(classifier, seen, test.count()));
     }
 
     /**
@@ -60,18 +64,20 @@ final class DrawnImagesJudge {
      * @return the scores
      */
     DrawnScores score(PixelImages drawn, int[] classes) {
+        Seen seen = see(classifier, drawn, classes);
         return new DrawnScores(
                 classifier.name(),
                 classifier.sha256(),
                 drawn.count(),
                 referenceImages,
-                distance.to(statistics(drawn)),
-                ImageClassifier.accuracy(classifier, drawn, classes),
+                distance.to(seen.statistics()),
+                seen.agreement(),
                 agreement);
     }
 
-    private FeatureStatistics statistics(PixelImages images) {
+    private static Seen see(FeatureNetwork classifier, PixelImages images, int[] classes) {
         FeatureStatistics.Accumulator statistics = null;
+        int right = 0;
         for (int from = 0; from < images.count(); from += BATCH) {
             FeatureNetwork.Seen seen = classifier.look(images.range(from, Math.min(images.count(), from + BATCH)));
             if (statistics == null) {
@@ -79,7 +85,11 @@ final class DrawnImagesJudge {
                         new FeatureStatistics.Accumulator((int) seen.features().size(1));
             }
             statistics.add(seen.features());
+            int[] likeliest = seen.probabilities().orElseThrow().argMax(1).toIntVector();
+            for (int i = 0; i < likeliest.length; i++) {
+                right += likeliest[i] == classes[from + i] ? 1 : 0;
+            }
         }
-        return statistics.statistics();
+        return new Seen(statistics.statistics(), right / (double) classes.length);
     }
 }
