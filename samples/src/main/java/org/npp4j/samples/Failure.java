@@ -100,7 +100,7 @@ final class Failure {
         return "Cannot use " + name + (reason == null ? "" : ": " + reason);
     }
 
-    private static boolean isDiskFull(IOException cause) {
+    static boolean isDiskFull(IOException cause) {
         String message = String.valueOf(cause.getMessage()).toLowerCase(Locale.ROOT);
         return message.contains("no space left on device")
                 || message.contains("not enough space on the disk")

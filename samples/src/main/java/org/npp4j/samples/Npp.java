@@ -71,6 +71,8 @@ public final class Npp implements Runnable {
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new PrepareCommand(),
+                        new ExtractCodesCommand(Backend::start),
+                        new CheckCodesCommand(Backend::start),
                         new TrainTokenizerCommand(Backend::start),
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),

@@ -16,6 +16,7 @@ final class StepProgress implements AutoCloseable {
     private static final int BAR_MILLIS = 250;
 
     private final String task;
+    private final String unit;
     private final long first;
     private final long steps;
     private final PrintStream out;
@@ -33,11 +34,35 @@ final class StepProgress implements AutoCloseable {
      * @param steps all steps
      */
     StepProgress(String task, long first, long steps) {
-        this(task, first, steps, System.err, Terminal.isInteractive(), System::nanoTime);
+        this(task, "steps", first, steps);
+    }
+
+    /**
+     * Progress on standard error in another unit than steps.
+     *
+     * @param task what is done
+     * @param unit what is counted, in the plural
+     * @param first what an earlier run has done
+     * @param steps all that is to be done
+     */
+    StepProgress(String task, String unit, long first, long steps) {
+        this(task, unit, first, steps, System.err, Terminal.isInteractive(), System::nanoTime);
     }
 
     StepProgress(String task, long first, long steps, PrintStream out, boolean interactive, LongSupplier nanos) {
+        this(task, "steps", first, steps, out, interactive, nanos);
+    }
+
+    private StepProgress(
+            String task,
+            String unit,
+            long first,
+            long steps,
+            PrintStream out,
+            boolean interactive,
+            LongSupplier nanos) {
         this.task = task;
+        this.unit = unit;
         this.first = first;
         this.steps = steps;
         this.out = out;
@@ -77,11 +102,12 @@ final class StepProgress implements AutoCloseable {
             lastLine = now;
             out.println(String.format(
                     Locale.ROOT,
-                    "%s %3d%% %d/%d steps, %s%s",
+                    "%s %3d%% %d/%d %s, %s%s",
                     task,
                     100 * soFar / steps,
                     soFar,
                     steps,
+                    unit,
                     state,
                     timeLeft().map(left -> ", " + clock(left) + " left").orElse("")));
             out.flush();

@@ -5,6 +5,8 @@ import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.util.ArrayList;
@@ -98,6 +100,44 @@ final class NpyArray {
                     + Arrays.toString(array.shape) + ". Get the file again");
         }
         return array;
+    }
+
+    /**
+     * Reads whole numbers into the heap.
+     *
+     * @param stream at its beginning, of a small file
+     * @param bytes that the stream has
+     * @param failure as in {@link #read}
+     * @return shape and values in row order
+     */
+    static NpyFile.WholeNumbers readWholeNumbers(
+            InputStream stream, long bytes, Function<String, FileSystemException> failure) throws IOException {
+        DataInputStream in = new DataInputStream(stream);
+        try {
+            NpyArray array = open(in, bytes, failure);
+            if (array.type.isFPType() || array.type == DataType.BOOL || array.columnOrder && array.shape.length > 1) {
+                throw failure.apply("holds " + array.text + (array.columnOrder ? " in column order" : "")
+                        + "; whole numbers in row order are wanted, such as <i8");
+            }
+            byte[] data = in.readAllBytes();
+            int width = array.type.width();
+            if (data.length / width < array.elements()) {
+                throw new EOFException();
+            }
+            ByteBuffer buffer = ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN);
+            long[] values = new long[(int) array.elements()];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = switch (width) {
+                    case Long.BYTES -> buffer.getLong();
+                    case Integer.BYTES -> buffer.getInt();
+                    case Short.BYTES -> buffer.getShort();
+                    default -> array.type == DataType.UINT8 ? Byte.toUnsignedInt(buffer.get()) : buffer.get();
+                };
+            }
+            return new NpyFile.WholeNumbers(array.shape, values);
+        } catch (EOFException e) {
+            throw early(e, failure);
+        }
     }
 
     static FileSystemException early(EOFException cause, Function<String, FileSystemException> failure) {

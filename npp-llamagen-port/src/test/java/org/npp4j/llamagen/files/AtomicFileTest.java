@@ -81,6 +81,18 @@ class AtomicFileTest {
         assertTrue(e.getMessage().contains("report.json"), e.getMessage());
     }
 
+    @Test
+    void leftoversOfKilledProcessesGo() throws Exception {
+        Path file = folder.resolve("report.json");
+        AtomicFile.writeText(file, "new");
+        Files.writeString(folder.resolve(".report.json.123.tmp"), "half");
+        Path hidden = Files.writeString(folder.resolve(".hidden"), "a user's");
+        Path other = Files.writeString(folder.resolve("notes.tmp"), "a user's");
+        AtomicFile.removeLeftovers(folder);
+        assertEquals(
+                List.of(hidden, other, file), files(folder).stream().sorted().toList());
+    }
+
     private static List<Path> files(Path folder) throws IOException {
         try (Stream<Path> files = Files.list(folder)) {
             return files.toList();

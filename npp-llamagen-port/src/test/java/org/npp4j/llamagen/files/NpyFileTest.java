@@ -66,7 +66,7 @@ class NpyFileTest {
         assertArrayEquals(new long[] {1, 2, 3}, array.shape());
         assertEquals(253, array.getInt(0, 1, 2));
         NpyFile.writeUint8(file, new byte[] {7, 8}, 2);
-        assertTrue(Files.readString(file, StandardCharsets.ISO_8859_1).contains("'shape': (2, ), "));
+        assertTrue(Files.readString(file, StandardCharsets.ISO_8859_1).contains("'shape': (2,), }"));
         assertArrayEquals(new long[] {2}, NpyFile.read(file).shape());
         IllegalArgumentException e =
                 assertThrows(IllegalArgumentException.class, () -> NpyFile.writeUint8(file, new byte[5], 2, 3));
