@@ -70,6 +70,7 @@ public final class Npp implements Runnable {
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
                         new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
+                        new PrepareCommand(),
                         new SampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,

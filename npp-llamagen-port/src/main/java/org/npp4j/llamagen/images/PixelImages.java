@@ -84,9 +84,30 @@ public final class PixelImages {
         return pixels[((image * channels + channel) * height + y) * width + x] & 0xff;
     }
 
+    /** {@return the array itself, which nobody may change} */
+    byte[] array() {
+        return pixels;
+    }
+
     /** {@return a copy of all pixels as unsigned bytes, [B, C, H, W]} */
     public byte[] toBytes() {
         return pixels.clone();
+    }
+
+    /** {@return a copy of all pixels as unsigned bytes with the channels of a pixel together, [B, H, W, C]} */
+    public byte[] toInterleavedBytes() {
+        byte[] interleaved = new byte[pixels.length];
+        int plane = height * width;
+        for (int i = 0, in = 0; i < count; i++) {
+            for (int c = 0; c < channels; c++) {
+                int out = i * bytesPerImage() + c;
+                for (int p = 0; p < plane; p++) {
+                    interleaved[out] = pixels[in++];
+                    out += channels;
+                }
+            }
+        }
+        return interleaved;
     }
 
     /**
