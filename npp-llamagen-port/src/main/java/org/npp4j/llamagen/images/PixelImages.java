@@ -151,9 +151,14 @@ public final class PixelImages {
     public INDArray toSignedUnit() {
         float[] values = new float[pixels.length];
         for (int i = 0; i < values.length; i++) {
-            values[i] = ((pixels[i] & 0xff) / 255f - 0.5f) / 0.5f;
+            values[i] = toSignedUnit(pixels[i] & 0xff);
         }
         return Nd4j.createFromArray(values).reshape('c', count, channels, height, width);
+    }
+
+    /** One value of {@link #toSignedUnit()}. */
+    static float toSignedUnit(int value) {
+        return (value / 255f - 0.5f) / 0.5f;
     }
 
     /**
