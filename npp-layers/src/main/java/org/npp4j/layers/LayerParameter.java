@@ -19,7 +19,9 @@ record LayerParameter(String name, Kind kind, long... shape) {
         /** The same, but never trained: its gradient is 0. Not decayed. */
         FIXED_UNIT_TABLE,
         /** A scale for every unit, initially 1. Not decayed. */
-        GAIN
+        GAIN,
+        /** A number that is added to every unit, initially the layer's biasInit, which is 0 by default. */
+        BIAS
     }
 
     /** Whether it takes weight decay. */

@@ -12,14 +12,14 @@ import org.nd4j.linalg.api.ops.random.impl.GaussianDistribution;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
-/** Lays the parameters of a {@link SequenceLayer} out in the network's flat vectors and initialises them. */
+/** Lays the parameters of a {@link ParameterLayer} out in the network's flat vectors and initialises them. */
 final class LayerParameters implements ParamInitializer {
     static final LayerParameters INSTANCE = new LayerParameters();
 
     private LayerParameters() {}
 
     private static List<LayerParameter> of(Layer layer) {
-        return ((SequenceLayer) layer).parameters();
+        return ((ParameterLayer) layer).parameters();
     }
 
     @Override
@@ -46,10 +46,10 @@ final class LayerParameters implements ParamInitializer {
 
     @Override
     public List<String> biasKeys(Layer layer) {
-        return List.of();
+        return paramKeys(layer).stream().filter(key -> isBiasParam(layer, key)).collect(Collectors.toList());
     }
 
-    /** What takes weight decay counts as a weight; the rest, being neither weight nor bias here, takes none. */
+    /** What takes weight decay counts as a weight; gains, being neither weight nor bias here, take none. */
     @Override
     public boolean isWeightParam(Layer layer, String key) {
         return of(layer).stream().anyMatch(parameter -> parameter.name().equals(key) && parameter.decayed());
@@ -57,12 +57,13 @@ final class LayerParameters implements ParamInitializer {
 
     @Override
     public boolean isBiasParam(Layer layer, String key) {
-        return false;
+        return of(layer).stream()
+                .anyMatch(parameter -> parameter.name().equals(key) && parameter.kind() == LayerParameter.Kind.BIAS);
     }
 
     @Override
     public Map<String, INDArray> init(NeuralNetConfiguration conf, INDArray paramsView, boolean initializeParams) {
-        SequenceLayer layer = (SequenceLayer) conf.getLayer();
+        ParameterLayer layer = (ParameterLayer) conf.getLayer();
         Map<String, INDArray> segments = segments(layer, paramsView);
         for (LayerParameter parameter : layer.parameters()) {
             conf.addVariable(parameter.name());
@@ -73,10 +74,11 @@ final class LayerParameters implements ParamInitializer {
         return shaped(layer, segments);
     }
 
-    private static void initialize(SequenceLayer layer, LayerParameter parameter, INDArray segment) {
+    private static void initialize(ParameterLayer layer, LayerParameter parameter, INDArray segment) {
         long[] shape = parameter.shape();
         switch (parameter.kind()) {
             case GAIN -> segment.assign(1);
+            case BIAS -> segment.assign(layer.getBiasInit());
             case UNIT_TABLE, FIXED_UNIT_TABLE -> Nd4j.exec(
                     new GaussianDistribution(segment, 0, 1 / Math.sqrt(shape[1])));
             default -> layer.getWeightInitFn().init(shape[0], shape[1], shape, parameter.order(), segment);
@@ -85,11 +87,11 @@ final class LayerParameters implements ParamInitializer {
 
     @Override
     public Map<String, INDArray> getGradientsFromFlattened(NeuralNetConfiguration conf, INDArray gradientView) {
-        SequenceLayer layer = (SequenceLayer) conf.getLayer();
+        ParameterLayer layer = (ParameterLayer) conf.getLayer();
         return shaped(layer, segments(layer, gradientView));
     }
 
-    private static Map<String, INDArray> segments(SequenceLayer layer, INDArray flat) {
+    private static Map<String, INDArray> segments(ParameterLayer layer, INDArray flat) {
         INDArray vector = flat.reshape(flat.length());
         Map<String, INDArray> segments = new LinkedHashMap<>();
         long offset = 0;
@@ -101,7 +103,7 @@ final class LayerParameters implements ParamInitializer {
         return segments;
     }
 
-    private static Map<String, INDArray> shaped(SequenceLayer layer, Map<String, INDArray> segments) {
+    private static Map<String, INDArray> shaped(ParameterLayer layer, Map<String, INDArray> segments) {
         Map<String, INDArray> views = new LinkedHashMap<>();
         for (LayerParameter parameter : layer.parameters()) {
             INDArray segment = segments.get(parameter.name());

@@ -14,10 +14,10 @@ import java.util.concurrent.Callable;
 import java.util.function.Function;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
-import org.npp4j.llamagen.GptSpec;
 import org.npp4j.samples.bench.BenchSettings;
 import org.npp4j.samples.bench.Comparison;
 import org.npp4j.samples.bench.Job;
+import org.npp4j.samples.bench.ModelSizes;
 import org.npp4j.samples.bench.PyTorchPeer;
 import org.npp4j.samples.bench.RunResult;
 import org.npp4j.samples.bench.Timings;
@@ -33,12 +33,13 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description =
-                "Times training steps, sampling or the loss on random tokens. Prints one line of JSON; what it is doing"
+                "Times training steps, sampling or the loss on random tokens, or a tokenizer. Prints one line of JSON;"
+                        + " what it is doing"
                         + " goes to standard error.",
         footer = {
             "",
-            "JSON: peer says what computed, median_s and min_s are seconds for a step, a position of the batch or a"
-                    + " loss with its gradient, peak_rss_gib is the largest resident memory of the process. loss says that"
+            "JSON: peer says what computed, median_s and min_s are seconds for a step, a position of the batch, a"
+                    + " loss with its gradient or a batch of images, peak_rss_gib is the largest resident memory of the process. loss says that"
                     + " logits are never repeated. Of loss, read_write_s is the time of a pass that only reads and writes"
                     + " the logits once, and times_read_write how many times as long the loss takes.",
             "",
@@ -54,7 +55,7 @@ final class BenchCommand implements Callable<Integer> {
     private static final List<Integer> COMPARED_PATCHES = List.of(1, 2);
 
     private final Supplier<Backend> backend;
-    private final Function<BenchSettings, GptSpec> models;
+    private final Function<BenchSettings, ModelSizes> models;
     private final Supplier<List<String>> self;
 
     @Spec
@@ -66,8 +67,8 @@ final class BenchCommand implements Callable<Integer> {
     @Option(
             names = "--model",
             paramLabel = "NAME",
-            defaultValue = "GPT-B",
-            description = "GPT-B, -L, -XL, -XXL, -XXXL, -1B, -3B or -7B. Default: ${DEFAULT-VALUE}.")
+            description = "GPT-B, -L, -XL, -XXL, -XXXL, -1B, -3B or -7B; of encode and decode VQ-16 or VQ-8. Default:"
+                    + " GPT-B, VQ-16.")
     private String model;
 
     @Option(
@@ -77,12 +78,8 @@ final class BenchCommand implements Callable<Integer> {
             description = "Fewer layers than the model has, to fit a small machine. Default: its own.")
     private int layers;
 
-    @Option(
-            names = "--batch",
-            paramLabel = "N",
-            defaultValue = "4",
-            description = "Images at a time. Default: ${DEFAULT-VALUE}.")
-    private int batch;
+    @Option(names = "--batch", paramLabel = "N", description = "Images at a time. Default: 4, of encode and decode 2.")
+    private Integer batch;
 
     @Option(names = "--patch", paramLabel = "P", description = "Patch side of train and loss. Default: 1.")
     private Integer patch;
@@ -91,13 +88,17 @@ final class BenchCommand implements Callable<Integer> {
             names = "--grid",
             paramLabel = "N",
             defaultValue = "16",
-            description = "Side of the token grid: N x N tokens an image. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "Side of the token grid: N x N tokens an image. Images of encode and decode have N x 16 pixels a"
+                            + " side with VQ-16, N x 8 with VQ-8. Default: ${DEFAULT-VALUE}.")
     private int grid;
 
     @Option(
             names = "--steps",
             paramLabel = "N",
-            description = "Steps of train or losses, after some that do not count. Default: 4 of train, 50 of loss.")
+            description =
+                    "Steps of train, losses, or batches of encode and decode, after some that do not count. Default: 50 of"
+                            + " loss, else 4.")
     private Integer steps;
 
     @Option(
@@ -164,7 +165,7 @@ final class BenchCommand implements Callable<Integer> {
      * @param models the sizes to build for the settings
      * @param self starts this program anew: program and arguments, before those of the command line
      */
-    BenchCommand(Supplier<Backend> backend, Function<BenchSettings, GptSpec> models, Supplier<List<String>> self) {
+    BenchCommand(Supplier<Backend> backend, Function<BenchSettings, ModelSizes> models, Supplier<List<String>> self) {
         this.backend = backend;
         this.models = models;
         this.self = self;
@@ -185,7 +186,7 @@ final class BenchCommand implements Callable<Integer> {
             throw usage("Which job? One of " + List.of(Job.values()) + "; --peer alone compares several with PyTorch");
         }
         BenchSettings settings = settings(job, patch == null ? 1 : patch);
-        GptSpec sizes = sizes(settings);
+        ModelSizes sizes = sizes(settings);
         Backend started = backend.get();
         PrintWriter progress = spec.commandLine().getErr();
         progress.println(started);
@@ -231,9 +232,9 @@ final class BenchCommand implements Callable<Integer> {
         try {
             return new BenchSettings(
                     chosen,
-                    model,
+                    model == null ? chosen.model() : model,
                     layers,
-                    batch,
+                    batch == null ? chosen.batch() : batch,
                     patchSide,
                     grid,
                     steps == null ? chosen.steps() : steps,
@@ -245,7 +246,7 @@ final class BenchCommand implements Callable<Integer> {
         }
     }
 
-    private GptSpec sizes(BenchSettings settings) {
+    private ModelSizes sizes(BenchSettings settings) {
         try {
             return models.apply(settings);
         } catch (IllegalArgumentException e) {

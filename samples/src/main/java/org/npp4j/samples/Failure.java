@@ -13,7 +13,7 @@ import java.util.Locale;
 import java.util.Set;
 import java.util.stream.Collectors;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
-import org.npp4j.llamagen.checkpoint.GptMismatchException;
+import org.npp4j.llamagen.checkpoint.TensorMismatchException;
 
 /**
  * The one place that turns whatever was thrown into one line for the user.
@@ -40,7 +40,7 @@ final class Failure {
     static String explain(Throwable thrown) {
         List<Throwable> chain = causes(thrown);
         for (Throwable cause : chain) {
-            if (cause instanceof GptMismatchException) {
+            if (cause instanceof TensorMismatchException) {
                 // the one failure of more than a line: it lists tensors
                 return cause.getMessage().lines().map(Terminal::printable).collect(Collectors.joining("\n"));
             }

@@ -69,8 +69,10 @@ public final class Npp implements Runnable {
                         new InspectCommand(Backend::start),
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
-                        new BenchCommand(Backend::start, BenchSettings::spec, () -> OwnJvm.command(Npp.class)),
-                        new SampleCommand(Backend::start)),
+                        new PrepareCommand(),
+                        new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
+                        new SampleCommand(Backend::start),
+                        new TrainTokenizerCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));

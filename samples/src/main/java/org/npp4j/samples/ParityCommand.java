@@ -10,6 +10,7 @@ import org.npp4j.llamagen.files.NpzFile;
 import org.npp4j.llamagen.parity.Comparison;
 import org.npp4j.llamagen.parity.GptParity;
 import org.npp4j.llamagen.parity.ParityReport;
+import org.npp4j.llamagen.parity.VqParity;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -26,7 +27,8 @@ import picocli.CommandLine.Spec;
         footer = {
             "",
             "Exit code 1 if a difference is above the tolerance, a token differs, or an array is unknown. Weights after"
-                    + " training steps may differ by ten times the tolerance, because Adam magnifies rounding."
+                    + " training steps may differ by ten times the tolerance, because Adam magnifies rounding; 8-bit pixels"
+                    + " by one level."
         },
         sortOptions = false)
 final class ParityCommand implements Callable<Integer> {
@@ -39,14 +41,14 @@ final class ParityCommand implements Callable<Integer> {
             names = "--checkpoint",
             required = true,
             paramLabel = "FILE",
-            description = "The weights: .pt, .safetensors or .zip.")
+            description = "The weights: .pt, .safetensors or, of a GPT, .zip.")
     private Path checkpoint;
 
     @Option(
             names = "--config",
             required = true,
             paramLabel = "FILE",
-            description = "JSON: the model under \"config\", the training steps under \"training\".")
+            description = "JSON: the GPT or VQ tokenizer under \"config\", the training steps under \"training\".")
     private Path config;
 
     @Option(
@@ -78,7 +80,9 @@ final class ParityCommand implements Callable<Integer> {
         }
         backend.get();
         try (NpzFile arrays = NpzFile.open(golden)) {
-            ParityReport report = GptParity.compare(checkpoint, config, arrays, tolerance);
+            ParityReport report = VqParity.describes(config)
+                    ? VqParity.compare(checkpoint, config, arrays, tolerance)
+                    : GptParity.compare(checkpoint, config, arrays, tolerance);
             print(report, spec.commandLine().getOut());
             if (report.comparisons().isEmpty()) {
                 throw new AppException(golden + " has no array to compare");

@@ -26,6 +26,7 @@ import org.npp4j.llamagen.sampling.Guidance;
 import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.llamagen.tokenizer.TokenizerFile;
+import org.npp4j.llamagen.tokenizer.VqConfig;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -84,9 +85,16 @@ final class SampleCommand implements Callable<Integer> {
     @Option(
             names = "--vq-ckpt",
             paramLabel = "FILE",
-            description = "The tokenizer that makes pictures of the tokens. Today: a block codebook, such as the"
-                    + " quickstart's codebook.json.")
+            description =
+                    "The tokenizer that makes pictures of the tokens: a VQ tokenizer (.pt, .safetensors), or a block"
+                            + " codebook such as the quickstart's codebook.json.")
     private Path tokenizerFile;
+
+    @Option(
+            names = "--vq-config",
+            paramLabel = "FILE",
+            description = "JSON that describes the VQ tokenizer. Default: told from its tensors.")
+    private Path tokenizerConfig;
 
     @Option(
             names = {"--num-samples", "--num-fid-samples"},
@@ -185,13 +193,10 @@ final class SampleCommand implements Callable<Integer> {
         requireUsable();
         Guidance guidance = guidance();
         TokenSamplers samplers = samplers();
-        ImageTokenizer tokenizer = tokenizerFile == null ? null : TokenizerFile.load(tokenizerFile);
         backend.get();
         try (PeakMemory memory = new PeakMemory();
                 GptDecoder decoder = new GptDecoder(load())) {
-            if (tokenizer != null) {
-                requireFits(tokenizer, decoder);
-            }
+            ImageTokenizer tokenizer = tokenizer(decoder);
             if (guidance.scale() > 1 && !decoder.guidable()) {
                 throw usage("The model has no row for \"no class\", which guidance needs: --cfg-scale must be 1");
             }
@@ -261,6 +266,12 @@ final class SampleCommand implements Callable<Integer> {
         if (maskFile != null && captionFile == null) {
             throw usage("--caption-masks needs --captions");
         }
+        if (tokenizerConfig != null && tokenizerFile == null) {
+            throw usage("--vq-config needs --vq-ckpt");
+        }
+        if (tokenizerFile != null && !Files.exists(tokenizerFile)) {
+            throw usage("--vq-ckpt: there is no file " + tokenizerFile);
+        }
         if (Files.exists(out) && !Files.isDirectory(out)) {
             throw usage("--out must be a folder, but " + out + " is a file");
         }
@@ -325,6 +336,17 @@ final class SampleCommand implements Callable<Integer> {
         return stored.spec(size);
     }
 
+    /** The tokenizer for images of the model's grid, or null. */
+    private ImageTokenizer tokenizer(GptDecoder decoder) throws IOException {
+        if (tokenizerFile == null) {
+            return null;
+        }
+        VqConfig sizes = tokenizerConfig == null ? null : VqConfig.read(tokenizerConfig);
+        ImageTokenizer tokenizer = TokenizerFile.load(tokenizerFile, sizes, decoder.grid());
+        requireFits(tokenizer, decoder);
+        return tokenizer;
+    }
+
     private void requireFits(ImageTokenizer tokenizer, GptDecoder decoder) {
         if (!tokenizer.grid().equals(decoder.grid()) || tokenizer.vocabulary() < decoder.vocabulary()) {
             throw usage("The model draws " + decoder.vocabulary() + " codes on a " + decoder.grid()
@@ -367,6 +389,7 @@ final class SampleCommand implements Callable<Integer> {
         settings.put("config", config == null ? String.valueOf(model) : file(config));
         settings.put("ema", String.valueOf(average));
         settings.put("vq-ckpt", tokenizerFile == null ? "none" : file(tokenizerFile));
+        settings.put("vq-config", tokenizerConfig == null ? "none" : file(tokenizerConfig));
         settings.put("classes", classes == null ? "random" : Arrays.toString(classes));
         settings.put("captions", captionFile == null ? "none" : file(captionFile));
         settings.put("caption-masks", maskFile == null ? "none" : file(maskFile));

@@ -25,9 +25,11 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GptSize;
 import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.samples.bench.BenchSettings;
 import org.npp4j.samples.bench.Comparison;
 import org.npp4j.samples.bench.Job;
+import org.npp4j.samples.bench.ModelSizes;
 import org.npp4j.samples.bench.OwnJvm;
 import org.npp4j.samples.bench.RunResult;
 import org.npp4j.samples.bench.Timings;
@@ -67,13 +69,16 @@ class BenchCommandTest {
                 args);
     }
 
-    private static GptSpec small(BenchSettings settings) {
-        return GptSpec.of(Math.max(1, settings.layers()), 2, 16)
+    private static ModelSizes small(BenchSettings settings) {
+        if (settings.sizes().gpt() == null) {
+            return ModelSizes.of(new VqConfig(List.of(1, 1), 32, 8, 16, 4, 1));
+        }
+        return ModelSizes.of(GptSpec.of(Math.max(1, settings.layers()), 2, 16)
                 .feedForwardMultiple(16)
                 .vocabulary(32)
                 .classes(4)
                 .grid(TokenGrid.of(settings.grid(), settings.grid()))
-                .build();
+                .build());
     }
 
     @ParameterizedTest
@@ -101,7 +106,7 @@ class BenchCommandTest {
         json.fieldNames().forEachRemaining(names::add);
         String rate =
                 switch (job) {
-                    case TRAIN -> "images_per_s";
+                    case TRAIN, ENCODE, DECODE -> "images_per_s";
                     case SAMPLE -> "tokens_per_s";
                     case LOSS -> "rows_per_s";
                 };
@@ -135,7 +140,7 @@ class BenchCommandTest {
                         .matches("npp4j \\S+ nd4j-native, (OpenBLAS|oneDNN \\S+), (Nd4j|Vector)Kernel"),
                 json.toString());
         assertEquals(job.toString(), json.get("job").asText());
-        assertEquals("GPT-B", json.get("model").asText());
+        assertEquals(job.model(), json.get("model").asText());
         assertEquals(2, json.get("layers").asInt());
         assertEquals(3, json.get("batch").asInt());
         assertEquals(2, json.get("patch").asInt());
@@ -155,7 +160,7 @@ class BenchCommandTest {
     @Test
     void countsLikeThePeer() {
         BenchSettings settings = settings(Job.TRAIN, 3, 5, 2);
-        GptSpec spec = small(settings);
+        ModelSizes spec = small(settings);
         List<String> steps = new ArrayList<>();
         Timings train = Job.TRAIN.benchmark().run(spec, settings, steps::add);
         assertEquals(3, train.seconds().length);
@@ -347,8 +352,11 @@ class BenchCommandTest {
 
     @Test
     void refusesBadSettings() {
-        isRefused(2, "Which job? One of [train, sample, loss]", "bench");
+        isRefused(2, "Which job? One of [train, sample, loss, encode, decode]", "bench");
         isRefused(2, "fly", "bench", "fly");
+        isRefused(
+                2, "no published tokenizer \"GPT-B\"; there are VQ-16 and VQ-8", "bench", "encode", "--model", "GPT-B");
+        isRefused(2, "encode is in single precision", "bench", "encode", "--mixed-precision", "bf16");
         isRefused(2, "no published size \"GPT-Z\". Choose one of GPT-B, GPT-L", "bench", "train", "--model", "GPT-Z");
         isRefused(2, "--layers (0: as many as the model has) must be at least 0", "bench", "train", "--layers", "-1");
         isRefused(2, "--batch must be at least 1, but is 0", "bench", "train", "--batch", "0");

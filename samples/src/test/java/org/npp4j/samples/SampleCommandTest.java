@@ -33,6 +33,8 @@ import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.files.NpyFile;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
+import org.npp4j.llamagen.tokenizer.VqConfig;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
 
 class SampleCommandTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
@@ -108,6 +110,34 @@ class SampleCommandTest {
         try (var files = Files.list(to)) {
             assertEquals(8, files.count()); // nothing temporary is left
         }
+    }
+
+    @Test
+    void drawsWithAVqTokenizer() throws IOException {
+        Path file = folder.resolve("vq.pt");
+        VqTokenizer tokenizer = VqTokenizer.random(new VqConfig(List.of(1, 1), 32, 8, 11, 4, 1), 6, 10, 1);
+        tokenizer.save(file);
+        assertEquals(0, sample("--num-samples", "3", "--vq-ckpt", file.toString()), err::toString);
+        int[][] drawn = tokens();
+        for (int i = 0; i < 3; i++) {
+            BufferedImage picture =
+                    ImageIO.read(to.resolve("00000" + i + ".png").toFile());
+            // the model's 3 x 5 tokens of 2 x 2 pixels each
+            assertEquals(10, picture.getWidth());
+            assertEquals(6, picture.getHeight());
+            assertEquals(
+                    tokenizer.decode(new int[][] {drawn[i]}).pixel(0, 2, 5, 9),
+                    picture.getRaster().getSample(9, 5, 2),
+                    1);
+        }
+        Path config =
+                Files.writeString(folder.resolve("vq.json"), tokenizer.config().toJson());
+        assertEquals(
+                0,
+                sample("--num-samples", "3", "--vq-ckpt", file.toString(), "--vq-config", config.toString()),
+                err::toString);
+        isUsageError("--vq-config needs --vq-ckpt", "--vq-config", config.toString());
+        isUsageError("--vq-ckpt: there is no file", "--vq-ckpt", "none.pt");
     }
 
     @Test
@@ -251,7 +281,8 @@ class SampleCommandTest {
                 "--vq-ckpt",
                 codebook.toString());
         assertEquals(1, sample("--vq-ckpt", model.toString()));
-        assertTrue(err.toString().startsWith("npp: " + model + " holds no tokenizer that can be read"), err::toString);
+        assertTrue(err.toString().startsWith("npp: " + model + " "), err::toString);
+        assertEquals(1, err.toString().lines().count(), err::toString);
         ModelSerializer.writeModel(network(SPEC.toBuilder().noClassRow(false).build()), model.toFile(), false);
         isUsageError("--cfg-scale must be 1", "--num-samples", "1");
         assertEquals(0, sample("--num-samples", "1", "--cfg-scale", "1"), err::toString);

@@ -18,12 +18,19 @@ public final class Kernels {
 
     private static final Logger LOG = LoggerFactory.getLogger(Kernels.class);
     private static final String VECTOR_MODULE = "jdk.incubator.vector";
+    private static final String VECTOR_IMAGE_KERNEL = "org.npp4j.layers.kernel.vector.VectorImageKernel";
     private static final String VECTOR_KERNEL = "org.npp4j.layers.kernel.vector.VectorKernel";
 
     private Kernels() {}
 
     private static final class Chosen {
         private static final TransformerKernel FLOAT = choose();
+        private static final ImageKernel IMAGES =
+                FLOAT == Nd4jKernel.INSTANCE ? Nd4jImageKernel.INSTANCE : (ImageKernel) vector(VECTOR_IMAGE_KERNEL);
+    }
+
+    private static final class ChosenConvolutions {
+        private static final Convolutions FLOAT = Products.convolutions();
     }
 
     /**
@@ -34,6 +41,26 @@ public final class Kernels {
      */
     public static TransformerKernel of(DataType dataType) {
         return dataType == DataType.FLOAT ? Chosen.FLOAT : Nd4jKernel.INSTANCE;
+    }
+
+    /**
+     * The operations of images for arrays of a type.
+     *
+     * @param dataType of all floating point arrays
+     * @return the fastest there is
+     */
+    public static ImageKernel images(DataType dataType) {
+        return dataType == DataType.FLOAT ? Chosen.IMAGES : Nd4jImageKernel.INSTANCE;
+    }
+
+    /**
+     * The convolutions for arrays of a type.
+     *
+     * @param dataType of all floating point arrays
+     * @return the fastest there is
+     */
+    public static Convolutions convolutions(DataType dataType) {
+        return dataType == DataType.FLOAT ? ChosenConvolutions.FLOAT : Nd4jConvolutions.INSTANCE;
     }
 
     private static TransformerKernel choose() {
@@ -54,14 +81,17 @@ public final class Kernels {
                     cpu && !vector ? " (faster with --add-modules " + VECTOR_MODULE + ")" : "");
             return Nd4jKernel.INSTANCE;
         }
+        LOG.info("Fused operations: the JDK's Vector API");
+        return (TransformerKernel) vector(VECTOR_KERNEL);
+    }
+
+    private static Object vector(String name) {
         try {
-            LOG.info("Fused operations: the JDK's Vector API");
-            return (TransformerKernel)
-                    Class.forName(VECTOR_KERNEL).getDeclaredConstructor().newInstance();
+            return Class.forName(name).getDeclaredConstructor().newInstance();
         } catch (ReflectiveOperationException e) {
             throw new IllegalStateException(
-                    "The Vector API of this JVM does not serve " + VECTOR_KERNEL + ". Set the system property "
-                            + PROPERTY + " to nd4j",
+                    "The Vector API of this JVM does not serve " + name + ". Set the system property " + PROPERTY
+                            + " to nd4j",
                     e);
         }
     }

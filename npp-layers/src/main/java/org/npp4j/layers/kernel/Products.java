@@ -27,6 +27,7 @@ public final class Products {
     private static final Logger LOG = LoggerFactory.getLogger(Products.class);
 
     private static final String ONEDNN = "org.npp4j.layers.kernel.onednn.OneDnnProducts";
+    private static final String ONEDNN_CONVOLUTIONS = "org.npp4j.layers.kernel.onednn.OneDnnConvolutions";
     private static final String ONEDNN_BF16 = "org.npp4j.layers.kernel.onednn.OneDnnBf16Products";
     private static final String ONEDNN_BINDING = "org.bytedeco.dnnl.global.dnnl";
     private static final String ADD_ONEDNN = "Add the dependencies org.bytedeco:dnnl:2.5.2-1.5.7, and"
@@ -165,7 +166,7 @@ public final class Products {
         return products;
     }
 
-    private static MatrixProducts inFull() {
+    static MatrixProducts inFull() {
         MatrixProducts products = full;
         if (products == null) {
             synchronized (Products.class) {
@@ -199,6 +200,19 @@ public final class Products {
             default:
                 throw new IllegalArgumentException(
                         "The system property " + PROPERTY + " is \"" + asked + "\", but must be nd4j or onednn");
+        }
+    }
+
+    /** {@return the convolutions of the library that computes products in full precision} */
+    static Convolutions convolutions() {
+        if (!inFull().getClass().getName().equals(ONEDNN)) {
+            return Nd4jConvolutions.INSTANCE;
+        }
+        try {
+            return (Convolutions)
+                    Class.forName(ONEDNN_CONVOLUTIONS).getDeclaredConstructor().newInstance();
+        } catch (ReflectiveOperationException | LinkageError e) {
+            throw didNotLoad("oneDNN computes the products", e);
         }
     }
 

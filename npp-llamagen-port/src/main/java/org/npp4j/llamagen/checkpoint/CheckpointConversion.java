@@ -108,7 +108,7 @@ public final class CheckpointConversion {
      * @param model what is known of the model
      * @return what was written
      * @throws IllegalArgumentException if the name of the output says nothing, or is that of the input
-     * @throws GptMismatchException if the tensors are not those of the model; it lists all
+     * @throws TensorMismatchException if the tensors are not those of the model; it lists all
      * @throws IOException if a file cannot be read or written
      */
     public static Result convert(Path in, Path out, Model model) throws IOException {

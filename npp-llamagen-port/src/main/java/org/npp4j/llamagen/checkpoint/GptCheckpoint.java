@@ -50,8 +50,6 @@ public final class GptCheckpoint {
     static final String ARGS = "args";
     static final String CONFIG = "config";
 
-    private static final List<String> HOLDERS = List.of(MODEL, "module", "state_dict");
-    private static final List<String> PREFIXES = List.of("module.", "_orig_mod.");
     private static final Pattern BUFFER =
             Pattern.compile("(.*\\.)?(freqs_cis|causal_mask)|(.*\\.)?(kv_cache|k_cache|v_cache)(\\..*)?");
     /** Far more than any published model has; a larger side comes from arguments that mean something else. */
@@ -82,7 +80,7 @@ public final class GptCheckpoint {
     }
 
     static GptCheckpoint of(Path file, Object root) throws CheckpointException {
-        Map<String, TensorSource> weights = weights(file, holder(root));
+        Map<String, TensorSource> weights = weights(file, CheckpointWeights.holder(root));
         if (!weights.containsKey(TOKEN_TABLE)) {
             throw new CheckpointException(
                     file,
@@ -93,48 +91,11 @@ public final class GptCheckpoint {
     }
 
     static boolean isGpt(Path file, Object root) throws CheckpointException {
-        return weights(file, holder(root)).containsKey(TOKEN_TABLE);
-    }
-
-    /** The dictionary of weights, however deep. */
-    static Map<?, ?> holder(Object root) {
-        if (!(root instanceof Map<?, ?> map)) {
-            return Map.of();
-        }
-        for (String name : HOLDERS) {
-            if (map.get(name) instanceof Map<?, ?> inner) {
-                return holder(inner);
-            }
-        }
-        return map;
+        return weights(file, CheckpointWeights.holder(root)).containsKey(TOKEN_TABLE);
     }
 
     private static Map<String, TensorSource> weights(Path file, Map<?, ?> holder) throws CheckpointException {
-        Map<String, TensorSource> weights = new LinkedHashMap<>();
-        for (Map.Entry<?, ?> entry : holder.entrySet()) {
-            if (entry.getKey() instanceof String key && entry.getValue() instanceof TensorSource tensor) {
-                String name = publishedName(key);
-                if (!isBuffer(name) && weights.put(name, tensor) != null) {
-                    throw new CheckpointException(
-                            file, "has " + name + " twice, with different prefixes. Remove one of them");
-                }
-            }
-        }
-        return weights;
-    }
-
-    static String publishedName(String key) {
-        int start = 0;
-        for (boolean found = true; found; ) {
-            found = false;
-            for (String prefix : PREFIXES) {
-                if (key.startsWith(prefix, start)) {
-                    start += prefix.length();
-                    found = true;
-                }
-            }
-        }
-        return key.substring(start);
+        return CheckpointWeights.of(file, holder, GptCheckpoint::isBuffer);
     }
 
     static boolean isBuffer(String name) {
@@ -152,7 +113,8 @@ public final class GptCheckpoint {
             return Optional.empty();
         }
         Map<Object, Object> averaged = new LinkedHashMap<>(map);
-        averaged.keySet().removeIf(key -> HOLDERS.contains(key) || key.equals(EMA) || key.equals(OPTIMIZER));
+        averaged.keySet()
+                .removeIf(key -> CheckpointWeights.HOLDERS.contains(key) || key.equals(EMA) || key.equals(OPTIMIZER));
         averaged.put(MODEL, average);
         return Optional.of(of(file, averaged));
     }
@@ -300,31 +262,12 @@ public final class GptCheckpoint {
      * Compares the tensors with those that a model has.
      *
      * @param spec sizes of the model
-     * @throws GptMismatchException if a tensor is missing, unexpected or of another shape; it lists all
+     * @throws TensorMismatchException if a tensor is missing, unexpected or of another shape; it lists all
      */
-    public void requireFits(GptSpec spec) throws GptMismatchException {
-        List<String> missing = new ArrayList<>();
-        List<String> misshaped = new ArrayList<>();
-        Set<String> known = new HashSet<>();
-        for (GptParameter parameter : GptParameters.of(spec)) {
-            TensorSource tensor = weights.get(parameter.name());
-            known.add(parameter.name());
-            if (tensor == null) {
-                missing.add(parameter.name() + " " + parameter.shape());
-            } else if (!Arrays.equals(tensor.shape(), parameter.shapeArray())) {
-                misshaped.add(parameter.name() + " is " + Arrays.toString(tensor.shape()) + ", the model has "
-                        + parameter.shape());
-            }
-        }
-        List<String> unexpected = new ArrayList<>();
-        weights.forEach((name, tensor) -> {
-            if (!known.contains(name)) {
-                unexpected.add(name + " " + Arrays.toString(tensor.shape()));
-            }
-        });
-        if (!missing.isEmpty() || !misshaped.isEmpty() || !unexpected.isEmpty()) {
-            throw new GptMismatchException(file, missing, unexpected, misshaped, hint(spec));
-        }
+    public void requireFits(GptSpec spec) throws TensorMismatchException {
+        Map<String, long[]> shapes = new LinkedHashMap<>();
+        GptParameters.of(spec).forEach(parameter -> shapes.put(parameter.name(), parameter.shapeArray()));
+        CheckpointWeights.requireFit(file, weights, shapes, () -> hint(spec));
     }
 
     /** What the checkpoint seems to be instead. */
@@ -382,7 +325,7 @@ public final class GptCheckpoint {
      * copy of the model.
      *
      * @param network built by {@link LlamaGen}, initialised
-     * @throws GptMismatchException if the tensors are not those of the network; nothing is copied then
+     * @throws TensorMismatchException if the tensors are not those of the network; nothing is copied then
      * @throws IOException if the file cannot be read
      */
     public void loadInto(ComputationGraph network) throws IOException {
@@ -399,7 +342,7 @@ public final class GptCheckpoint {
      *
      * @param network built by {@link LlamaGen} with TorchAdam or Adam, initialised
      * @return whether the file has the optimizer's state; without it only weights and steps were copied
-     * @throws GptMismatchException if the tensors are not those of the network; nothing is copied then
+     * @throws TensorMismatchException if the tensors are not those of the network; nothing is copied then
      * @throws CheckpointException if the optimizer's state belongs to other parameters
      * @throws IllegalArgumentException if the file has that state and the network trains with another optimizer
      * @throws IOException if the file cannot be read

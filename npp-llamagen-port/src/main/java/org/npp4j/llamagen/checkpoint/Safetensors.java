@@ -10,8 +10,8 @@ import java.util.Set;
 import org.nd4j.shade.jackson.databind.JsonNode;
 
 /**
- * Checkpoints with all their nesting in safetensors files, which hold named tensors and texts: the weights of a GPT under
- * their bare published names, other tensors under the way to them joined by dots, the rest as JSON among the texts.
+ * Checkpoints with all their nesting in safetensors files, which hold named tensors and texts: the weights of a model
+ * under their bare published names, other tensors under the way to them joined by dots, the rest as JSON among the texts.
  */
 final class Safetensors {
     /** The text that keeps the nesting. */
@@ -33,7 +33,7 @@ final class Safetensors {
         String tree = file.metadata().get(TREE);
         if (tree == null) {
             Map<String, Object> bare = new LinkedHashMap<>(tensors);
-            return GptCheckpoint.isGpt(file.path(), bare) ? nested(bare) : bare;
+            return CheckpointWeights.isModel(file.path(), bare) ? nested(bare) : bare;
         }
         Set<String> used = new HashSet<>();
         JsonNode json = CheckpointTree.parse(file.path(), tree);
@@ -70,10 +70,10 @@ final class Safetensors {
      */
     static Map<String, TensorSource> write(Path from, Path path, Object root) throws IOException {
         Map<TensorSource, String> weights = new IdentityHashMap<>();
-        if (GptCheckpoint.isGpt(from, root)) {
-            GptCheckpoint.holder(root).forEach((key, value) -> {
+        if (CheckpointWeights.isModel(from, root)) {
+            CheckpointWeights.holder(root).forEach((key, value) -> {
                 if (key instanceof String name && value instanceof TensorSource tensor) {
-                    weights.putIfAbsent(tensor, GptCheckpoint.publishedName(name));
+                    weights.putIfAbsent(tensor, CheckpointWeights.publishedName(name));
                 }
             });
         }

@@ -11,6 +11,8 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Collectors;
 import org.nd4j.linalg.api.ndarray.INDArray;
 
 /**
@@ -21,6 +23,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 public final class NpyFile {
     private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y', 1, 0};
     private static final String INT64 = "<i8";
+    private static final String UINT8 = "|u1";
     /** The data starts at a multiple of it. */
     private static final int ALIGNMENT = 64;
 
@@ -54,6 +57,28 @@ public final class NpyFile {
         AtomicFile.write(file, out -> {
             out.write(header(INT64, "(" + numbers.length + ",)"));
             writeNumbers(out, numbers);
+        });
+    }
+
+    /**
+     * Writes bytes as uint8.
+     *
+     * @param file the file; one that exists is replaced
+     * @param values unsigned bytes in row order
+     * @param shape the array's shape; its product is the number of values
+     * @throws IllegalArgumentException if the shape does not fit the values
+     * @throws FileSystemException if it cannot be written; no part of it is left behind
+     */
+    public static void writeUint8(Path file, byte[] values, int... shape) throws FileSystemException {
+        long length = Arrays.stream(shape).asLongStream().reduce(1, (a, b) -> a * b);
+        if (length != values.length) {
+            throw new IllegalArgumentException(
+                    values.length + " values do not have the shape " + Arrays.toString(shape));
+        }
+        String sides = Arrays.stream(shape).mapToObj(side -> side + ", ").collect(Collectors.joining());
+        AtomicFile.write(file, out -> {
+            out.write(header(UINT8, "(" + (shape.length == 1 ? sides : sides.replaceAll(", $", "")) + ")"));
+            out.write(values);
         });
     }
 

@@ -84,9 +84,30 @@ public final class PixelImages {
         return pixels[((image * channels + channel) * height + y) * width + x] & 0xff;
     }
 
+    /** {@return the array itself, which nobody may change} */
+    byte[] array() {
+        return pixels;
+    }
+
     /** {@return a copy of all pixels as unsigned bytes, [B, C, H, W]} */
     public byte[] toBytes() {
         return pixels.clone();
+    }
+
+    /** {@return a copy of all pixels as unsigned bytes with the channels of a pixel together, [B, H, W, C]} */
+    public byte[] toInterleavedBytes() {
+        byte[] interleaved = new byte[pixels.length];
+        int plane = height * width;
+        for (int i = 0, in = 0; i < count; i++) {
+            for (int c = 0; c < channels; c++) {
+                int out = i * bytesPerImage() + c;
+                for (int p = 0; p < plane; p++) {
+                    interleaved[out] = pixels[in++];
+                    out += channels;
+                }
+            }
+        }
+        return interleaved;
     }
 
     /**
@@ -130,9 +151,14 @@ public final class PixelImages {
     public INDArray toSignedUnit() {
         float[] values = new float[pixels.length];
         for (int i = 0; i < values.length; i++) {
-            values[i] = ((pixels[i] & 0xff) / 255f - 0.5f) / 0.5f;
+            values[i] = toSignedUnit(pixels[i] & 0xff);
         }
         return Nd4j.createFromArray(values).reshape('c', count, channels, height, width);
+    }
+
+    /** One value of {@link #toSignedUnit()}. */
+    static float toSignedUnit(int value) {
+        return (value / 255f - 0.5f) / 0.5f;
     }
 
     /**

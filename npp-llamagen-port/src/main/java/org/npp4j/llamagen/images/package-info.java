@@ -1,5 +1,5 @@
 /**
- * Images and token sets on their way in and out: data files, batches, pictures.
+ * Images and token sets on their way in and out: pictures, their preparation, data files, batches.
  *
  * <p>Axis letters: B images, C channels, H x W pixels (height x width), N tokens of one image.
  */

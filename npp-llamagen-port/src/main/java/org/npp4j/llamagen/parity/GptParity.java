@@ -149,8 +149,9 @@ public final class GptParity {
             JsonNode settings = new ObjectMapper().readTree(Files.readString(config));
             JsonNode model = settings.path("config");
             if (model.has("codebook_size") || model.has("stages")) {
-                throw new IllegalArgumentException(
-                        config + " describes no GPT; only GPTs can be compared so far. Its keys: " + keys(model));
+                throw new IllegalArgumentException(config
+                        + " describes no GPT and no VQ tokenizer; nothing else can be compared so far. Its keys: "
+                        + keys(model));
             }
             return settings;
         } catch (JsonProcessingException e) {

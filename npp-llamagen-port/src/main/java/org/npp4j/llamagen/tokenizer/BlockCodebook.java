@@ -333,19 +333,7 @@ public final class BlockCodebook implements ImageTokenizer {
 
     @Override
     public PixelImages decode(int[][] ids) {
-        int tokens = blocks.grid().tokens();
-        for (int i = 0; i < ids.length; i++) {
-            if (ids[i].length != tokens) {
-                throw new IllegalArgumentException("Row " + i + " has " + ids[i].length + " token ids; an image of the "
-                        + blocks.grid() + " has " + tokens);
-            }
-            for (int n = 0; n < tokens; n++) {
-                if (ids[i][n] < 0 || ids[i][n] >= vocabulary()) {
-                    throw new IllegalArgumentException("Token id " + ids[i][n] + " at row " + i + ", position " + n
-                            + " is outside the vocabulary: ids run from 0 to " + (vocabulary() - 1));
-                }
-            }
-        }
+        TokenIds.require(ids, grid(), vocabulary());
         return blocks.paste(codes, ids);
     }
 

@@ -303,8 +303,8 @@ class CheckpointConversionTest {
         Path vq = folder.resolve("vq.pt");
         PyTorchWriter.write(vq, Map.of("model", Map.of("quantize", TensorSource.of(Nd4j.scalar(1f)))));
         assertRefused("holds no LlamaGen GPT", vq, folder.resolve("copy.zip"));
-        GptMismatchException mismatch = assertThrows(
-                GptMismatchException.class,
+        TensorMismatchException mismatch = assertThrows(
+                TensorMismatchException.class,
                 () -> CheckpointConversion.convert(
                         copy, folder.resolve("copy.zip"), new CheckpointConversion.Model(GptSize.GPT_B, null, false)));
         assertEquals(63, mismatch.missing().size());

@@ -177,8 +177,8 @@ class GptCheckpointTest {
         ComputationGraph network = LlamaGen.of(GQA.spec()).init();
         INDArray before = network.params().dup();
         try (TensorFile file = TensorFile.open(path)) {
-            GptMismatchException mismatch = assertThrows(
-                    GptMismatchException.class, () -> GptCheckpoint.of(file).loadInto(network));
+            TensorMismatchException mismatch = assertThrows(
+                    TensorMismatchException.class, () -> GptCheckpoint.of(file).loadInto(network));
             assertEquals(List.of("layers.1.attention.wo.weight [48, 48]", "norm.weight [48]"), mismatch.missing());
             assertEquals(List.of("layers.0.attention.bias [4]"), mismatch.unexpected());
             assertEquals(List.of("output.weight is [50, 40], the model has [50, 48]"), mismatch.misshaped());
@@ -208,8 +208,8 @@ class GptCheckpointTest {
     private static void assertHint(String expected, GptSpec spec) throws IOException {
         try (TensorFile file = TensorFile.open(HALF_WAY)) {
             GptCheckpoint checkpoint = GptCheckpoint.of(file);
-            GptMismatchException mismatch =
-                    assertThrows(GptMismatchException.class, () -> checkpoint.requireFits(spec));
+            TensorMismatchException mismatch =
+                    assertThrows(TensorMismatchException.class, () -> checkpoint.requireFits(spec));
             assertTrue(mismatch.getMessage().contains(expected), mismatch.getMessage());
         }
     }
@@ -236,8 +236,9 @@ class GptCheckpointTest {
         assertEquals(
                 spec.toBuilder().grid(TokenGrid.of(16, 16)).build(),
                 GptCheckpoint.of(file, weights).spec());
-        GptMismatchException mismatch = assertThrows(GptMismatchException.class, () -> GptCheckpoint.of(file, weights)
-                .requireFits(GptSize.GPT_B.spec().build()));
+        TensorMismatchException mismatch =
+                assertThrows(TensorMismatchException.class, () -> GptCheckpoint.of(file, weights)
+                        .requireFits(GptSize.GPT_B.spec().build()));
         assertTrue(mismatch.getMessage().contains("24 layers of width 1024, as GPT-L"), mismatch.getMessage());
         assertTrue(mismatch.getMessage().contains("--model GPT-L"), mismatch.getMessage());
         for (String name : mismatch.unexpected()) {
@@ -296,8 +297,8 @@ class GptCheckpointTest {
                     .iteration(Optional.empty()));
             assertTrue(steps.getMessage().contains("1099511627776 steps"), steps.getMessage());
         }
-        assertEquals("a.weight", GptCheckpoint.publishedName("module._orig_mod.".repeat(100_000) + "a.weight"));
-        assertEquals("modules.a", GptCheckpoint.publishedName("modules.a"));
+        assertEquals("a.weight", CheckpointWeights.publishedName("module._orig_mod.".repeat(100_000) + "a.weight"));
+        assertEquals("modules.a", CheckpointWeights.publishedName("modules.a"));
     }
 
     @Test

@@ -11,12 +11,12 @@ import org.npp4j.llamagen.GptSpec;
  * What to time. A job reads the settings that concern it.
  *
  * @param job what to do
- * @param model published name of a size; conditioned on classes, whatever the size was published for
+ * @param model published name; a GPT is conditioned on classes, whatever it was published for
  * @param layers blocks instead of the size's own number, to fit a small machine; 0 for its own
  * @param batch images at a time
  * @param patch patch side p of a training step or a loss
- * @param grid side of the token grid; 16 as published
- * @param steps training steps or losses that count
+ * @param grid side of the token grid; 16 as published. A tokenizer's images have sides of grid x downsampling
+ * @param steps training steps, losses or batches that count
  * @param tokens positions to sample that count, after the first
  * @param cfg guidance scale, 1 for none
  * @param bf16 whether products are in bfloat16 instead of single precision
@@ -38,7 +38,7 @@ public record BenchSettings(
      * Checks the settings.
      *
      * @param job not null
-     * @param model one of {@link GptSize}
+     * @param model one that is published for the job
      * @param layers 0 or above
      * @param batch at least 1
      * @param patch at least 1
@@ -51,7 +51,10 @@ public record BenchSettings(
      */
     public BenchSettings {
         Objects.requireNonNull(job, "A job is needed");
-        GptSize.named(model);
+        job.requireModel(model);
+        if (bf16 && job.isOfTokenizer()) {
+            throw new IllegalArgumentException(job + " is in single precision; leave --mixed-precision out");
+        }
         requireAtLeast(0, layers, "--layers (0: as many as the model has)");
         requireAtLeast(1, batch, "--batch");
         requireAtLeast(1, patch, "--patch");
@@ -70,7 +73,12 @@ public record BenchSettings(
         }
     }
 
-    /** {@return the sizes of the model} */
+    /** {@return the sizes of what the job runs} */
+    public ModelSizes sizes() {
+        return job.sizes(this);
+    }
+
+    /** {@return the sizes of a GPT} */
     public GptSpec spec() {
         GptSize size = GptSize.named(model);
         return GptSpec.of(layers == 0 ? size.layers() : layers, size.heads(), size.width())

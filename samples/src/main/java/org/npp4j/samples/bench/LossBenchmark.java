@@ -27,7 +27,8 @@ final class LossBenchmark implements Benchmark {
     private static final long SEED = 1;
 
     @Override
-    public Timings run(GptSpec spec, BenchSettings settings, Consumer<String> progress) {
+    public Timings run(ModelSizes sizes, BenchSettings settings, Consumer<String> progress) {
+        GptSpec spec = sizes.gpt();
         int patch = spec.grid().requireDividedBy(settings.patch());
         long rows = (long) settings.batch() * spec.grid().tokens() / (patch * patch);
         int vocabulary = spec.vocabulary();

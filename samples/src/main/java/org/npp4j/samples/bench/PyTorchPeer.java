@@ -14,7 +14,7 @@ import java.util.stream.Stream;
 /** The same jobs in PyTorch: scripts among the resources, run by a Python that the user has. */
 public final class PyTorchPeer {
     private static final String SCRIPT = "peer_bench.py";
-    private static final List<String> SCRIPTS = List.of(SCRIPT, "npp_torch.py");
+    private static final List<String> SCRIPTS = List.of(SCRIPT, "npp_torch.py", "vq_torch.py");
 
     private final String python;
     private final Path script;

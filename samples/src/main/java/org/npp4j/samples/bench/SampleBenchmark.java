@@ -27,7 +27,8 @@ final class SampleBenchmark implements Benchmark {
     }
 
     @Override
-    public Timings run(GptSpec spec, BenchSettings settings, Consumer<String> progress) {
+    public Timings run(ModelSizes sizes, BenchSettings settings, Consumer<String> progress) {
+        GptSpec spec = sizes.gpt();
         int positions = settings.tokens() + 1;
         if (positions > spec.grid().tokens()) {
             throw new IllegalArgumentException("--tokens must be at most "

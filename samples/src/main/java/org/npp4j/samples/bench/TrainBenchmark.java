@@ -22,7 +22,8 @@ final class TrainBenchmark implements Benchmark {
     private static final long SEED = 1;
 
     @Override
-    public Timings run(GptSpec spec, BenchSettings settings, Consumer<String> progress) {
+    public Timings run(ModelSizes sizes, BenchSettings settings, Consumer<String> progress) {
+        GptSpec spec = sizes.gpt();
         LlamaGen model = LlamaGen.of(spec)
                 .patchSide(settings.patch())
                 .tokenDropout(DROPOUT)

@@ -2,8 +2,9 @@
   python3 peer_bench.py train --model GPT-B --batch 4 --patch 2 [--bf16] [--loss sparse|repeat]
   python3 peer_bench.py sample --model GPT-B --batch 4 --cfg 2.0 --tokens 64
   python3 peer_bench.py loss --batch 4 --patch 2 [--loss sparse|repeat]
+  python3 peer_bench.py encode|decode --model VQ-16 --batch 2
 
-Prints one JSON line: median and minimum seconds a step (or a position of the batch), images, tokens or rows a second,
+Prints one JSON line: median and minimum seconds a step (or a position or batch), images, tokens or rows a second,
 peak resident GiB.
 """
 import argparse
@@ -16,6 +17,9 @@ import time
 import torch
 
 import npp_torch as npp
+import vq_torch as vq
+
+TOKENIZERS = {"VQ-16": (1, 1, 2, 2, 4), "VQ-8": (1, 2, 2, 4)}
 
 
 def peak_gib():
@@ -96,10 +100,27 @@ def loss(a):
     report(a, seconds[3:], "rows", logits.shape[0] * logits.shape[1])
 
 
+@torch.inference_mode()
+def tokenizer(a):
+    """Images to codes, or codes to images, with random weights."""
+    torch.manual_seed(0)
+    c = vq.VqConfig(channel_mult=TOKENIZERS[a.model])
+    side = a.grid * 2 ** (len(c.channel_mult) - 1)
+    model = vq.Vq(c).eval()
+    images = torch.rand(a.batch, 3, side, side) * 2 - 1
+    codes = torch.randint(0, c.codebook_size, (a.batch, a.grid ** 2))
+    seconds = []
+    for _ in range(a.steps + 1):
+        t = time.perf_counter()
+        model.encode(images) if a.job == "encode" else vq.to_pixels(model.decode(codes, a.grid, a.grid))
+        seconds.append(time.perf_counter() - t)
+    report(a, seconds[1:], "images", a.batch)
+
+
 if __name__ == "__main__":
     cli = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cli.add_argument("job", choices=["train", "sample", "loss"])
-    cli.add_argument("--model", default="GPT-B", choices=list(npp.SIZES))
+    cli.add_argument("job", choices=["train", "sample", "loss", "encode", "decode"])
+    cli.add_argument("--model", default="GPT-B", choices=list(npp.SIZES) + list(TOKENIZERS))
     cli.add_argument("--layers", type=int, default=0, help="fewer layers than the model has, to fit a small machine")
     cli.add_argument("--batch", type=int, default=4)
     cli.add_argument("--patch", type=int, default=1)
@@ -110,4 +131,4 @@ if __name__ == "__main__":
     cli.add_argument("--bf16", action="store_true")
     cli.add_argument("--loss", choices=["sparse", "repeat"], default="repeat")
     a = cli.parse_args()
-    {"train": train, "sample": sample, "loss": loss}[a.job](a)
+    {"train": train, "sample": sample, "loss": loss, "encode": tokenizer, "decode": tokenizer}[a.job](a)

@@ -10,7 +10,7 @@ import java.util.List;
  *
  * <p>The message has a line for each, up to {@value #SHOWN} of a kind; the counts are always of all.
  */
-public final class GptMismatchException extends IOException {
+public final class TensorMismatchException extends IOException {
     /** How many tensors of a kind the message names: all of any real model, not all of a hostile file. */
     public static final int SHOWN = 1000;
 
@@ -29,7 +29,7 @@ public final class GptMismatchException extends IOException {
      * @param misshaped tensors of another shape, with both shapes
      * @param hint what may be the reason and what to do, or an empty string
      */
-    GptMismatchException(
+    TensorMismatchException(
             Path file, List<String> missing, List<String> unexpected, List<String> misshaped, String hint) {
         super(message(file, missing, unexpected, misshaped, hint));
         this.missing = List.copyOf(missing);

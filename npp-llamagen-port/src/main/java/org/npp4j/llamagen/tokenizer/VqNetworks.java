@@ -1,0 +1,176 @@
+package org.npp4j.llamagen.tokenizer;
+
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
+import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
+import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.nn.weights.WeightInit;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.TokenGrid;
+
+/**
+ * Encoder, codebook and decoder of a VQ tokenizer, for images of any size. The networks work on NHWC, here images are NCHW.
+ * One call at a time: every method that computes is synchronized.
+ */
+final class VqNetworks {
+    private static final String INPUT = "input";
+
+    private final VqConfig config;
+    private final List<VqModule> encoderModules;
+    private final List<VqModule> decoderModules;
+    private final ComputationGraph encoder;
+    private final ComputationGraph decoder;
+    private final INDArray codebook;
+
+    /** The codes with length 1; null until they are asked for. */
+    private NearestDirection directions;
+
+    private VqNetworks(VqConfig config, long seed, boolean random) {
+        this.config = config;
+        encoderModules = VqModule.encoder(config);
+        decoderModules = VqModule.decoder(config);
+        encoder = network(encoderModules, seed, random);
+        decoder = network(decoderModules, seed + 1, random);
+        codebook = random
+                ? Nd4j.randn(DataType.FLOAT, config.codebookSize(), config.codebookDim())
+                : Nd4j.create(DataType.FLOAT, config.codebookSize(), config.codebookDim());
+    }
+
+    /** Networks whose weights are all 0, to be set. */
+    static VqNetworks unset(VqConfig config) {
+        return new VqNetworks(config, 1, false);
+    }
+
+    /** Networks with weights as PyTorch draws them. */
+    static VqNetworks random(VqConfig config, long seed) {
+        Nd4j.getRandom().setSeed(seed == 0 ? 1 : seed);
+        return new VqNetworks(config, seed == 0 ? 1 : seed, true);
+    }
+
+    private static ComputationGraph network(List<VqModule> modules, long seed, boolean random) {
+        ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
+                .seed(seed)
+                .dataType(DataType.FLOAT)
+                .weightInit(WeightInit.UNIFORM)
+                .graphBuilder()
+                .addInputs(INPUT);
+        graph.setOutputs(VqChain.add(graph, modules, INPUT));
+        ComputationGraph network = new ComputationGraph(graph.build());
+        // an array of zeros saves drawing random numbers
+        network.init(random ? null : Nd4j.create(DataType.FLOAT, 1, parameters(modules)), false);
+        return network;
+    }
+
+    private static long parameters(List<VqModule> modules) {
+        long parameters = 0;
+        for (VqModule module : modules) {
+            for (long[] shape : module.shapes().values()) {
+                long product = 1;
+                for (long side : shape) {
+                    product *= side;
+                }
+                parameters += product;
+            }
+        }
+        return parameters;
+    }
+
+    VqConfig config() {
+        return config;
+    }
+
+    /** All weights: published name -> view of the published shape. Who writes into the codebook calls {@link #codebookChanged}. */
+    Map<String, INDArray> weights() {
+        Map<String, INDArray> weights = new LinkedHashMap<>(VqChain.weights(encoder, encoderModules));
+        weights.putAll(VqChain.weights(decoder, decoderModules));
+        weights.put(VqModule.CODEBOOK, codebook);
+        return weights;
+    }
+
+    synchronized void codebookChanged() {
+        directions = null;
+    }
+
+    private NearestDirection directions() {
+        if (directions == null) {
+            directions = new NearestDirection(floats(codebook), config.codebookDim());
+        }
+        return directions;
+    }
+
+    /**
+     * Latents of images.
+     *
+     * @param images [B, 3, H, W] in [-1, 1]
+     * @return [B x h x w x D], of length 1
+     * @throws IllegalStateException if one is not a number
+     */
+    synchronized float[] latents(INDArray images) {
+        // [B, 3, H, W] -> [B, H, W, 3] -> [B, h, w, D]
+        INDArray output = encoder.outputSingle(images.permute(0, 2, 3, 1).dup('c'));
+        float[] latents = floats(output);
+        output.close();
+        NearestDirection.toUnitLength(latents, config.codebookDim());
+        for (float value : latents) {
+            if (Float.isNaN(value)) {
+                throw new IllegalStateException(
+                        "The encoder gives latents that are not numbers (NaN). Check the images and the weights");
+            }
+        }
+        return latents;
+    }
+
+    /**
+     * The nearest codes.
+     *
+     * @param latents [R x D], of length 1
+     * @return R ids
+     */
+    synchronized int[] nearest(float[] latents) {
+        return directions().find(latents);
+    }
+
+    /**
+     * Images of codes.
+     *
+     * @param ids [B][N], each a code
+     * @param grid of N tokens
+     * @return [B, 3, H, W], nominally in [-1, 1]
+     */
+    synchronized INDArray decode(int[][] ids, TokenGrid grid) {
+        float[] codes = directions().codes();
+        int values = config.codebookDim();
+        float[] chosen = new float[ids.length * grid.tokens() * values];
+        int start = 0;
+        for (int[] image : ids) {
+            for (int id : image) {
+                System.arraycopy(codes, id * values, chosen, start, values);
+                start += values;
+            }
+        }
+        try (INDArray input = Nd4j.createFromArray(chosen)) {
+            // [B, h, w, D] -> [B, H, W, 3] -> [B, 3, H, W]
+            INDArray output =
+                    decoder.outputSingle(input.reshape('c', ids.length, grid.getHeight(), grid.getWidth(), values));
+            INDArray images = output.permute(0, 3, 1, 2).dup('c');
+            output.close();
+            return images;
+        }
+    }
+
+    /** The numbers of an array in row order. */
+    private static float[] floats(INDArray array) {
+        INDArray rows = array.dup('c');
+        float[] floats = new float[Math.toIntExact(rows.length())];
+        Nd4j.getExecutioner().commit();
+        Nd4j.getAffinityManager().ensureLocation(rows, Location.HOST);
+        rows.data().asNioFloat().get(floats);
+        rows.close();
+        return floats;
+    }
+}

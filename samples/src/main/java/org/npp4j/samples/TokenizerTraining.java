@@ -1,0 +1,379 @@
+package org.npp4j.samples;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.util.ModelSerializer;
+import org.npp4j.llamagen.files.AtomicFile;
+import org.npp4j.llamagen.images.ImageDataSetIterator;
+import org.npp4j.llamagen.images.PixelImages;
+import org.npp4j.llamagen.images.PngSheet;
+import org.npp4j.llamagen.tokenizer.CodebookRestart;
+import org.npp4j.llamagen.tokenizer.CodebookUsage;
+import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.tokenizer.VqConfig;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
+import org.npp4j.llamagen.tokenizer.VqTraining;
+import org.npp4j.schedule.DivergenceGuard;
+import org.npp4j.schedule.PatchStages;
+import org.npp4j.schedule.StageLearningRate;
+import org.npp4j.schedule.TorchAdam;
+
+/** A run of {@link TrainTokenizerCommand}: steps, metrics, sheets, checkpoints. */
+final class TokenizerTraining {
+    /** The checkpoint in the published layout. */
+    static final String TOKENIZER = "vq.pt";
+
+    private static final String STATE = "state.zip";
+    private static final String METRICS = "metrics.csv";
+    private static final String SHEET = "sheet.png";
+    private static final String HEAD =
+            "step,images,mean_squared_error,quantization_error,codes_used,perplexity,restarted,learning_rate,test_error";
+
+    private static final double BETA2 = 0.95;
+    /** Codes move to where latents are until so much of the training is over; then all settle. */
+    private static final double RESTARTING = 0.7;
+
+    /** Steps that a line of metrics sums up. */
+    private static final int STEPS_PER_LINE = 50;
+
+    private static final int SHEET_COLUMNS = 8;
+    private static final int SHEET_IMAGES = 32;
+    private static final int SHEET_PIXELS = 1024;
+    private static final int SHEET_GAP = 2;
+    /** At intervals a test is of so many images, at the end of all. */
+    private static final int TEST_IMAGES = 256;
+
+    /** Training images are in [-1, 1], errors are reported for pixels in [0, 1]. */
+    private static final double UNIT = 0.25;
+
+    private final VqConfig config;
+    private final TokenizerImages images;
+    private final Settings settings;
+    private final Path out;
+    private final ImageDataSetIterator batches;
+    private final int steps;
+    private final VqTraining training;
+    private final List<String> metrics = new ArrayList<>();
+
+    private double seconds;
+    private int stepsDone;
+
+    /**
+     * How to train.
+     *
+     * @param epochs how often every image is seen
+     * @param batchSize images of a step
+     * @param learningRate of the plateau
+     * @param endLearningRate at the end
+     * @param warmup steps in which the rate rises from 0
+     * @param decayRatio share of the steps in which it falls
+     * @param commitment beta
+     * @param quantizerWeight of the quantizer's loss
+     * @param mirror whether half of the images are mirrored
+     * @param restart whether codes that are hardly chosen move
+     * @param sheetEvery steps
+     * @param checkpointEvery steps
+     * @param seed of everything
+     */
+    record Settings(
+            int epochs,
+            int batchSize,
+            double learningRate,
+            double endLearningRate,
+            int warmup,
+            double decayRatio,
+            double commitment,
+            double quantizerWeight,
+            boolean mirror,
+            boolean restart,
+            int sheetEvery,
+            int checkpointEvery,
+            long seed) {
+        Settings {
+            requireAtLeastOne("--epochs", epochs);
+            requireAtLeastOne("--batch-size", batchSize);
+            requireAtLeastOne("--sheet-every", sheetEvery);
+            requireAtLeastOne("--ckpt-every", checkpointEvery);
+            require(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY, "--lr must be above 0", learningRate);
+            require(
+                    endLearningRate >= 0 && endLearningRate <= learningRate,
+                    "--end-lr must be 0 to --lr",
+                    endLearningRate);
+            require(warmup >= 0, "--warmup-steps must be 0 or above", warmup);
+            require(decayRatio >= 0 && decayRatio <= 1, "--decay-ratio must be 0 to 1", decayRatio);
+            require(
+                    commitment >= 0 && commitment < Double.POSITIVE_INFINITY,
+                    "--commit-loss-beta must be 0 or above",
+                    commitment);
+            require(
+                    quantizerWeight >= 0 && quantizerWeight < Double.POSITIVE_INFINITY,
+                    "--codebook-weight must be 0 or above",
+                    quantizerWeight);
+        }
+
+        private static void requireAtLeastOne(String name, int value) {
+            require(value >= 1, name + " must be at least 1", value);
+        }
+
+        private static void require(boolean fits, String rule, Number value) {
+            if (!fits) {
+                throw new IllegalArgumentException(rule + ", but is " + value);
+            }
+        }
+    }
+
+    /**
+     * A run.
+     *
+     * @param config sizes of the tokenizer
+     * @param images to train and to test on
+     * @param settings how
+     * @param out folder for the files
+     */
+    TokenizerTraining(VqConfig config, TokenizerImages images, Settings settings, Path out) {
+        this.config = config;
+        this.images = images;
+        this.settings = settings;
+        this.out = out;
+        batches = new ImageDataSetIterator(images.train(), settings.batchSize(), settings.mirror(), settings.seed());
+        steps = Math.multiplyExact(settings.epochs(), batches.batchesPerEpoch());
+        StageLearningRate rate = new StageLearningRate.Builder(
+                        PatchStages.iterations().stage(1, steps).build())
+                .learningRate(settings.learningRate())
+                .endLearningRate(settings.endLearningRate())
+                .warmup(settings.warmup())
+                .decayRatio(settings.decayRatio())
+                .build();
+        training = new VqTraining.Builder(
+                        config, images.train().height(), images.train().width())
+                .updater(new TorchAdam.Builder().learningRate(rate).beta2(BETA2).build())
+                .commitment(settings.commitment())
+                .quantizerWeight(settings.quantizerWeight())
+                .seed(settings.seed())
+                .build();
+        this.rate = rate;
+    }
+
+    private final StageLearningRate rate;
+
+    /**
+     * Trains to the end.
+     *
+     * @param start a tokenizer to start from, or null
+     * @param resume whether to go on from the checkpoint in the folder, if there is one
+     * @return what was learnt
+     * @throws IOException if a file cannot be read or written
+     */
+    VqTokenizer run(Path start, boolean resume) throws IOException {
+        ComputationGraph network = training.init();
+        Path state = out.resolve(STATE);
+        int first = 0;
+        if (resume && Files.exists(state)) {
+            first = resume(network, state);
+        } else if (start != null) {
+            training.start(
+                    VqTokenizer.load(
+                            start,
+                            config,
+                            images.train().height(),
+                            images.train().width()),
+                    network);
+        }
+        readMetrics(first);
+        CodebookRestart restart = new CodebookRestart((int) (RESTARTING * steps), settings.seed());
+        network.addListeners(new DivergenceGuard(() -> Files.exists(state) ? state : null));
+        if (settings.restart()) {
+            network.addListeners(restart);
+        }
+        long begin = System.nanoTime();
+        CodebookUsage usage = new CodebookUsage(config.codebookSize());
+        double sum = 0;
+        int summed = 0;
+        try (StepProgress progress = new StepProgress("train-tokenizer", first, steps)) {
+            for (int step = first; step < steps; ) {
+                if (step == first || step % batches.batchesPerEpoch() == 0) {
+                    batches.seek(step / batches.batchesPerEpoch(), step % batches.batchesPerEpoch());
+                }
+                network.fit(batches.next());
+                step++;
+                double quantization = VqTraining.quantizationError(network);
+                sum += UNIT * (network.score() - weightOf(quantization));
+                summed++;
+                usage.add(VqTraining.chosenCodes(network));
+                boolean last = step == steps;
+                boolean test = step % settings.sheetEvery() == 0 || last;
+                if (test || step % settings.checkpointEvery() == 0) {
+                    VqTokenizer tokenizer = training.tokenizer(network);
+                    if (step % settings.checkpointEvery() == 0 || last) {
+                        save(tokenizer, network, state);
+                    }
+                    if (test) {
+                        sheet(tokenizer);
+                        line(step, sum / summed, quantization, usage, restart, testError(tokenizer, TEST_IMAGES));
+                        usage = new CodebookUsage(config.codebookSize());
+                        sum = 0;
+                        summed = 0;
+                    }
+                }
+                if (!test && step % STEPS_PER_LINE == 0) {
+                    line(step, sum / summed, quantization, usage, restart, Double.NaN);
+                }
+                double now = (System.nanoTime() - begin) / 1e9;
+                if (summed > 0) {
+                    progress.update(
+                            step,
+                            String.format(
+                                    Locale.ROOT,
+                                    "error %.5f, %.0f%% of codes, %.0f images/s",
+                                    sum / summed,
+                                    100 * usage.used(),
+                                    (step - first) * settings.batchSize() / now));
+                }
+                if (step % STEPS_PER_LINE == 0 && summed > 0) {
+                    usage = new CodebookUsage(config.codebookSize());
+                    sum = 0;
+                    summed = 0;
+                }
+            }
+        }
+        seconds = (System.nanoTime() - begin) / 1e9;
+        stepsDone = steps - first;
+        return training.tokenizer(network);
+    }
+
+    private double weightOf(double quantization) {
+        return settings.quantizerWeight() * (1 + settings.commitment()) * quantization;
+    }
+
+    /** Weights, optimizer and step of an earlier run; the learning rate is that of this one. */
+    private static int resume(ComputationGraph network, Path state) throws IOException {
+        ComputationGraph saved = ModelSerializer.restoreComputationGraph(state.toFile(), true);
+        if (saved.params().length() != network.params().length()) {
+            throw new AppException(state + " is of another tokenizer: it has "
+                    + saved.params().length() + " numbers, this one "
+                    + network.params().length() + ". Give the same --config, or another --out");
+        }
+        network.params().assign(saved.params());
+        network.getUpdater(true)
+                .getStateViewArray()
+                .assign(saved.getUpdater(true).getStateViewArray());
+        int step = saved.getConfiguration().getIterationCount();
+        network.getConfiguration().setIterationCount(step);
+        return step;
+    }
+
+    private void save(VqTokenizer tokenizer, ComputationGraph network, Path state) throws IOException {
+        tokenizer.save(out.resolve(TOKENIZER));
+        AtomicFile.write(state, sink -> ModelSerializer.writeModel(network, sink, true));
+    }
+
+    private void readMetrics(int first) throws IOException {
+        Path file = out.resolve(METRICS);
+        metrics.add(HEAD);
+        if (first > 0 && Files.exists(file)) {
+            for (String line : Files.readAllLines(file)) {
+                if (line.matches("\\d+,.*") && Integer.parseInt(line.substring(0, line.indexOf(','))) <= first) {
+                    metrics.add(line);
+                }
+            }
+        }
+    }
+
+    private void line(
+            int step, double error, double quantization, CodebookUsage usage, CodebookRestart restart, double testError)
+            throws IOException {
+        metrics.add(String.format(
+                Locale.ROOT,
+                "%d,%d,%.6f,%.6f,%.4f,%.1f,%d,%.3e,%s",
+                step,
+                (long) step * settings.batchSize(),
+                error,
+                quantization,
+                usage.used(),
+                usage.perplexity(),
+                restart.restarted(),
+                rate.valueAt(step - 1, 0),
+                Double.isNaN(testError) ? "" : String.format(Locale.ROOT, "%.6f", testError)));
+        AtomicFile.writeText(out.resolve(METRICS), String.join("\n", metrics) + "\n");
+    }
+
+    private double testError(VqTokenizer tokenizer, int most) {
+        PixelImages some = images.test().range(0, Math.min(most, images.test().count()));
+        return test(tokenizer, some, new CodebookUsage(tokenizer.vocabulary()));
+    }
+
+    /**
+     * The mean squared error of images after encoding and decoding, pixels in [0, 1].
+     *
+     * @param tokenizer of the images' size
+     * @param images grey or in colour
+     * @param usage counts the codes
+     * @return the error
+     */
+    static double test(ImageTokenizer tokenizer, PixelImages images, CodebookUsage usage) {
+        long sum = 0;
+        for (int from = 0; from < images.count(); from += TEST_IMAGES) {
+            PixelImages some = images.range(from, Math.min(from + TEST_IMAGES, images.count()));
+            int[][] ids = tokenizer.encode(some);
+            usage.add(ids);
+            PixelImages decoded = tokenizer.decode(ids);
+            for (int i = 0; i < some.count(); i++) {
+                for (int c = 0; c < decoded.channels(); c++) {
+                    for (int y = 0; y < some.height(); y++) {
+                        for (int x = 0; x < some.width(); x++) {
+                            int difference = some.pixel(i, c % some.channels(), y, x) - decoded.pixel(i, c, y, x);
+                            sum += difference * difference;
+                        }
+                    }
+                }
+            }
+        }
+        return sum / (3.0 * images.count() * images.height() * images.width()) / (255.0 * 255.0);
+    }
+
+    /** Rows of test images, each above the row of their reconstructions. */
+    private void sheet(VqTokenizer tokenizer) throws IOException {
+        PixelImages originals =
+                images.test().range(0, Math.min(SHEET_IMAGES, images.test().count()));
+        PixelImages decoded = tokenizer.decode(tokenizer.encode(originals));
+        int size = decoded.bytesPerImage();
+        int columns = Math.min(SHEET_COLUMNS, originals.count());
+        int rows = (originals.count() + columns - 1) / columns;
+        byte[] pixels = new byte[2 * rows * columns * size];
+        byte[] original = originals.toBytes();
+        byte[] reconstructed = decoded.toBytes();
+        int plane = originals.height() * originals.width();
+        for (int i = 0; i < originals.count(); i++) {
+            int cell = i / columns * 2 * columns + i % columns;
+            for (int c = 0; c < 3; c++) {
+                int channel = originals.channels() == 1 ? 0 : c;
+                System.arraycopy(
+                        original, (i * originals.channels() + channel) * plane, pixels, cell * size + c * plane, plane);
+            }
+            System.arraycopy(reconstructed, i * size, pixels, (cell + columns) * size, size);
+        }
+        new PngSheet.Builder()
+                .columns(columns)
+                .gap(SHEET_GAP)
+                .scale(Math.max(1, SHEET_PIXELS / columns / originals.width()))
+                .build()
+                .write(
+                        out.resolve(SHEET),
+                        new PixelImages(2 * rows * columns, 3, originals.height(), originals.width(), pixels));
+    }
+
+    /** {@return steps of this run} */
+    int stepsDone() {
+        return stepsDone;
+    }
+
+    /** {@return seconds of this run} */
+    double seconds() {
+        return seconds;
+    }
+}
