@@ -71,6 +71,7 @@ public final class Npp implements Runnable {
                         new ParityCommand(Backend::start),
                         new PrepareCommand(),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
+                        new TrainCommand(Backend::start),
                         new SampleCommand(Backend::start),
                         new TrainTokenizerCommand(Backend::start)),
                 new PrintWriter(System.out, true),

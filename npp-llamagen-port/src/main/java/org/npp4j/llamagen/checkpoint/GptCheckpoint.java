@@ -456,7 +456,7 @@ public final class GptCheckpoint {
      * @param average of a network built by {@link LlamaGen}
      * @param network that network
      * @return whether the file has a moving average
-     * @throws GptMismatchException if the tensors are not those of the network
+     * @throws TensorMismatchException if the tensors are not those of the network
      * @throws IOException if the file cannot be read
      */
     public boolean loadInto(WeightAverage average, ComputationGraph network) throws IOException {

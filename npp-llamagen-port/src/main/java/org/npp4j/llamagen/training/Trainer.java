@@ -72,6 +72,7 @@ public final class Trainer {
     private final Map<String, String> versions;
     private final List<TrainingObserver> observers;
     private final int stopAfter;
+    private final boolean recompute;
 
     private final ComputationGraph network;
     private final WeightAverage average;
@@ -98,6 +99,7 @@ public final class Trainer {
         versions = new LinkedHashMap<>(builder.versions);
         observers = List.copyOf(builder.observers);
         stopAfter = builder.stopAfter;
+        recompute = builder.recompute;
         // without clipping it only measures
         clipping = new GlobalNormClipping(plan.clipNorm() > 0 ? plan.clipNorm() : Double.MAX_VALUE);
         if (data.batchesPerEpoch() < 1) {
@@ -293,6 +295,7 @@ public final class Trainer {
                 plan.stages().stages().get(stage).patchSide(),
                 rate,
                 accumulation.loss(),
+                network.score(),
                 clipping.lastNorm(),
                 count,
                 took);
@@ -414,7 +417,7 @@ public final class Trainer {
     }
 
     private LlamaGen newNetwork() {
-        return plan.network(data.batchesPerEpoch());
+        return plan.network(data.batchesPerEpoch()).recomputeBlocks(recompute);
     }
 
     private INDArray zeros() {
@@ -441,6 +444,7 @@ public final class Trainer {
         private MultiDataSetIterator testData;
         private CheckpointPolicy checkpoints;
         private int stopAfter = Integer.MAX_VALUE;
+        private boolean recompute;
         private Origin origin = trainer -> trainer.newNetwork().init();
 
         /**
@@ -533,6 +537,17 @@ public final class Trainer {
                 throw new IllegalArgumentException("A run ends after at least 1 step, got " + step);
             }
             stopAfter = step;
+            return this;
+        }
+
+        /**
+         * Less memory for more operations; the result is the same: {@link LlamaGen#recomputeBlocks}.
+         *
+         * @param recompute whether blocks compute their forward pass again
+         * @return this
+         */
+        public Builder recomputeBlocks(boolean recompute) {
+            this.recompute = recompute;
             return this;
         }
 

@@ -9,6 +9,7 @@ package org.npp4j.llamagen.training;
  * @param patchSide p
  * @param learningRate it was made with
  * @param loss mean cross-entropy over the whole batch in nats per token, without weight decay
+ * @param score the same with the regularization terms, as Deeplearning4j's listeners see it
  * @param gradientNorm global norm of the gradients before clipping
  * @param images of the batch
  * @param seconds it took, with making its batch
@@ -20,6 +21,7 @@ public record TrainingStep(
         int patchSide,
         double learningRate,
         double loss,
+        double score,
         double gradientNorm,
         int images,
         double seconds) {

@@ -326,6 +326,7 @@ class TrainerTest {
                     step.patchSide(),
                     step.learningRate(),
                     step.loss(),
+                    step.score(),
                     step.gradientNorm(),
                     step.images(),
                     0));
