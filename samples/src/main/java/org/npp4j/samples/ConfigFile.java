@@ -34,6 +34,9 @@ record ConfigFile(Path file, Map<String, String> arguments) {
     /** What belongs to one call of the program and not to its settings. */
     private static final Set<String> NOT_IN_FILES = Set.of("--config", "--resume", "--allow-changes", "--help", "-h");
 
+    /** What a run that goes on elsewhere, or further, does not take over. */
+    private static final Set<String> NOT_KEPT = Set.of("--steps", "--out", "--results-dir");
+
     /**
      * Reads a file.
      *
@@ -131,7 +134,8 @@ record ConfigFile(Path file, Map<String, String> arguments) {
     }
 
     /**
-     * The options that were given to a command as YAML, which {@link #read} reads back.
+     * The options that were given to a command as YAML, which {@link #read} reads back; those that end a run early, or say
+     * where it goes, are left out.
      *
      * @param command that was parsed
      * @return YAML
@@ -143,6 +147,7 @@ record ConfigFile(Path file, Map<String, String> arguments) {
             boolean given = command.commandLine().getParseResult().hasMatchedOption(option);
             if (!given
                     || NOT_IN_FILES.contains(name)
+                    || NOT_KEPT.contains(name)
                     || option.usageHelp()
                     || option.versionHelp()
                     || !name.startsWith("--")) {

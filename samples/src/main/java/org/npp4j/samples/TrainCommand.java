@@ -105,22 +105,36 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        try {
+            TrainCommand resolved = resolved();
+            resolved.train(run.resume() == null ? null : runFolder(run.resume()), spec);
+        } catch (UsageException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+        }
+        return 0;
+    }
+
+    /** {@return this command with the options of its files, checked} */
+    TrainCommand resolved() {
         List<ConfigFile> files = new ArrayList<>();
-        Path resumed = run.resume() == null ? null : runFolder(run.resume());
-        if (resumed != null) {
-            files.add(ConfigFile.read(resumed.resolve(CONFIG), spec));
+        if (run.resume() != null) {
+            files.add(ConfigFile.read(runFolder(run.resume()).resolve(CONFIG), spec));
         }
         if (config != null) {
             files.add(ConfigFile.read(config, spec));
         }
         TrainCommand merged = files.isEmpty() ? this : merge(files);
+        merged.requireUsable();
+        return merged;
+    }
+
+    /** {@return the plan of these options for some data} */
+    TrainingPlan plan(TrainingData images) throws IOException {
         try {
-            merged.requireUsable();
-            merged.train(resumed, spec);
-        } catch (UsageException e) {
-            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+            return recipe.plan(model.spec(images));
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(e);
         }
-        return 0;
     }
 
     /** Wrong options, in words. */
@@ -285,12 +299,10 @@ final class TrainCommand implements Callable<Integer> {
             CommandSpec called)
             throws IOException {
         Instant started = Instant.now();
-        TrainingPlan plan;
+        TrainingPlan plan = plan(images);
         EpochDataSetIterator batches;
         try {
-            GptSpec sizes = model.spec(images);
-            plan = recipe.plan(sizes);
-            batches = images.batches(sizes, plan.batchSize(), plan.seed());
+            batches = images.batches(plan.model(), plan.batchSize(), plan.seed());
         } catch (IllegalArgumentException e) {
             throw new UsageException(e);
         }

@@ -46,9 +46,13 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
             .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
             .build();
     private static final String EVENT = "event";
+    private static final double NANOS = 1e9;
     private static final long NANOS_BETWEEN_REPORTS = 30_000_000_000L;
     /** The first steps are slower: memory is taken, code is compiled. */
-    private static final int STEPS_BEFORE_ESTIMATE = 5;
+    private static final int WARM_UP_STEPS = 3;
+
+    private static final int ESTIMATE_STEPS = 3;
+    private static final double ESTIMATE_SECONDS = 10;
 
     private final Path run;
     private final TrainSummary summary;
@@ -65,6 +69,10 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
     private TrainingProgress progress;
     private BufferedWriter metrics;
     private int firstStep;
+    private int warmStep;
+    private double warmSeconds;
+    private boolean estimated;
+    private volatile double trainingSeconds;
     private int windowSteps;
     private int windowStage;
     private double lossSum;
@@ -110,7 +118,15 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
         Path file = run.resolve(METRICS);
         readBack(file, firstStep);
         metrics = Files.newBufferedWriter(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
-        progress = new TrainingProgress(summary.label(), summary.progress(), trainer.images());
+        trainingSeconds = trainer.seconds();
+        // its clock stands still during tests, sheets and checkpoints, so that images a second are those of training
+        progress = new TrainingProgress(
+                summary.label(),
+                summary.progress(),
+                trainer.images(),
+                System.err,
+                Terminal.isInteractive(),
+                () -> Math.round(trainingSeconds * NANOS));
         report(trainer);
     }
 
@@ -160,10 +176,9 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
         if (windowSteps == 1) {
             memoryGib = MemoryGuard.residentBytes() / (double) (1L << 30);
         }
+        trainingSeconds = trainer.seconds();
         progress.update(trainer.images(), step.loss(), details(step));
-        if (trainer.step() - firstStep == STEPS_BEFORE_ESTIMATE) {
-            estimate(trainer);
-        }
+        estimate(trainer);
         if (step.step() % logEvery == 0) {
             closeWindow(trainer);
         }
@@ -186,15 +201,26 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
                 memoryGib);
     }
 
+    /** Once, as soon as some steps at full speed have been made: how long the rest will take. */
     private void estimate(Trainer trainer) {
-        long end = (long) trainer.lastStep() * summary.plan().batchSize();
-        progress.timeUntil(end)
-                .ifPresent(left -> LOG.info(
-                        "{} steps at {} s each: about {} (h:mm:ss or m:ss) to step {}",
-                        STEPS_BEFORE_ESTIMATE,
-                        String.format(Locale.ROOT, "%.2f", windowSeconds / windowSteps),
-                        TrainingProgress.clock(left),
-                        trainer.lastStep()));
+        if (trainer.step() - firstStep == WARM_UP_STEPS) {
+            warmStep = trainer.step();
+            warmSeconds = trainer.seconds();
+        }
+        int steps = trainer.step() - warmStep;
+        double seconds = trainer.seconds() - warmSeconds;
+        if (estimated || warmStep == 0 || steps < ESTIMATE_STEPS || seconds < ESTIMATE_SECONDS) {
+            return;
+        }
+        estimated = true;
+        double gflopPerSecond = (summary.gflopAt(trainer.step()) - summary.gflopAt(warmStep)) / seconds;
+        double left = (summary.gflopAt(trainer.lastStep()) - summary.gflopAt(trainer.step())) / gflopPerSecond;
+        LOG.info(
+                "{} s a step, {} GFLOP a second: {} (h:mm:ss or m:ss) of training left to step {}",
+                String.format(Locale.ROOT, "%.2f", seconds / steps),
+                Math.round(gflopPerSecond),
+                TrainingProgress.clock(Duration.ofMillis(Math.round(1e3 * left))),
+                trainer.lastStep());
     }
 
     private void closeWindow(Trainer trainer) throws IOException {
