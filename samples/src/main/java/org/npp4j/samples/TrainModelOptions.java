@@ -68,7 +68,7 @@ final class TrainModelOptions {
     /** The published name, or words for an own size. */
     String label() {
         return config != null
-                ? "own size"
+                ? "GPT"
                 : name == null ? "GPT-B" : GptSize.named(name).label();
     }
 

@@ -110,7 +110,7 @@ class TrainCommandTest {
         assertTrue(lines.get(lines.size() - 1).get("test_loss").asDouble() > 0);
 
         String page = Files.readString(run.resolve("report.html"));
-        assertTrue(page.contains("<h1>own size: <strong>done</strong></h1>"), "title");
+        assertTrue(page.contains("<h1>GPT: <strong>done</strong></h1>"), "title");
         assertTrue(page.contains("data:image/png;base64,"), "sheets");
         for (String file : List.of("step-000000012.png", "step-000000012-ema.png")) {
             assertTrue(Files.exists(run.resolve("samples").resolve(file)), file);
@@ -259,7 +259,15 @@ class TrainCommandTest {
                 "--out",
                 folder.resolve("x").toString());
         assertUsage("--code-path and --data exclude each other", "train", "--code-path", "a", "--data", "b");
-        assertUsage("--patch-stages and --patch-level exclude each other", "train", "--patch-stages", "1:2", "--patch-level", "1", "--data", "b");
+        assertUsage(
+                "--patch-stages and --patch-level exclude each other",
+                "train",
+                "--patch-stages",
+                "1:2",
+                "--patch-level",
+                "1",
+                "--data",
+                "b");
         assertUsage("--mixed-precision fp16 is missing here", data("--mixed-precision", "fp16"));
         assertUsage("must divide --global-batch-size", data("--gradient-accumulation-steps", "3"));
         assertUsage("micro_batch must be 1 to global_batch_size", data("--micro-batch", "9"));

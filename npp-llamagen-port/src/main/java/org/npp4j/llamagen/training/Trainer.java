@@ -217,14 +217,15 @@ public final class Trainer {
             throw new IllegalStateException("This trainer runs already");
         }
         running = true;
-        try (CheckpointFolder folder = checkpoints == null ? null : new CheckpointFolder(checkpoints)) {
-            train(folder);
+        try (CheckpointFolder folder = checkpoints == null ? null : new CheckpointFolder(checkpoints);
+                Prefetch batches = new Prefetch(data)) {
+            train(folder, batches);
         } finally {
             running = false;
         }
     }
 
-    private void train(CheckpointFolder folder) throws IOException {
+    private void train(CheckpointFolder folder, Prefetch batches) throws IOException {
         if (Products.precision() != plan.precision()) {
             Products.setPrecision(plan.precision());
         }
@@ -240,7 +241,7 @@ public final class Trainer {
                 network.getListeners().forEach(listener -> listener.onEpochStart(network));
                 inEpoch = true;
             }
-            TrainingStep done = makeStep();
+            TrainingStep done = makeStep(batches);
             if (batch == data.batchesPerEpoch()) {
                 network.getListeners().forEach(listener -> listener.onEpochEnd(network));
                 inEpoch = false;
@@ -264,7 +265,7 @@ public final class Trainer {
         }
     }
 
-    private TrainingStep makeStep() {
+    private TrainingStep makeStep(Prefetch batches) {
         long start = System.nanoTime();
         int stage = plan.stageAt(step, data.batchesPerEpoch());
         if (lossCount > 0 && step > 0 && stage != plan.stageAt(step - 1, data.batchesPerEpoch())) {
@@ -272,11 +273,11 @@ public final class Trainer {
             lossSum = 0;
             lossCount = 0;
         }
-        if (!data.hasNext()) {
+        if (!batches.hasNext()) {
             throw new IllegalStateException("Epoch " + epoch + " of the data ended after " + batch
                     + " batches, but has " + data.batchesPerEpoch());
         }
-        MultiDataSet next = data.next();
+        MultiDataSet next = batches.next();
         StepRandom.begin(plan.seed(), step);
         accumulation.fit(network, next, plan.microBatch());
         double rate = plan.learningRateAt(step, data.batchesPerEpoch());

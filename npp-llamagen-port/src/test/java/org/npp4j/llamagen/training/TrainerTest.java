@@ -299,6 +299,25 @@ class TrainerTest {
         }
     }
 
+    /** Batches that are made ahead are the same, also after a resume, and their failures arrive. */
+    @Test
+    void batchesMadeAhead(@TempDir Path folder) throws IOException {
+        TrainingPlan plan = SmallRuns.plan().build();
+        Trainer expected = SmallRuns.run(SmallRuns.trainer(plan));
+        SmallRuns.run(new Trainer.Builder(plan, new SlowData(SmallRuns.data(plan), Integer.MAX_VALUE))
+                .checkpoints(SmallRuns.every(0, folder))
+                .stopAfter(7));
+        Trainer resumed = SmallRuns.run(new Trainer.Builder(plan, new SlowData(SmallRuns.data(plan), Integer.MAX_VALUE))
+                .resume(TrainingCheckpoint.latest(folder).orElseThrow()));
+        assertSame(expected.network().params(), resumed.network().params());
+
+        Trainer failing = new Trainer.Builder(plan, new SlowData(SmallRuns.data(plan), 5)).build();
+        assertEquals(
+                "batch 5 is damaged",
+                assertThrows(IllegalArgumentException.class, failing::run).getMessage());
+        assertEquals(5, failing.step());
+    }
+
     @Test
     void namesEmptyEpochs() {
         TrainingPlan plan = SmallRuns.plan().build();
