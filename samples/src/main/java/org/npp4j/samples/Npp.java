@@ -69,11 +69,11 @@ public final class Npp implements Runnable {
                         new InspectCommand(Backend::start),
                         new ConvertCommand(Backend::start),
                         new ParityCommand(Backend::start),
-                        new PrepareCommand(),
                         new BenchCommand(Backend::start, BenchSettings::sizes, () -> OwnJvm.command(Npp.class)),
                         new TrainCommand(Backend::start),
                         new SampleCommand(Backend::start),
-                        new TrainTokenizerCommand(Backend::start)),
+                        new TrainTokenizerCommand(Backend::start),
+                        new PrepareCommand()),
                 new PrintWriter(System.out, true),
                 err,
                 args));

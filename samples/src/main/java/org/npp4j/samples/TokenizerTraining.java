@@ -14,7 +14,7 @@ import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
 import org.npp4j.llamagen.tokenizer.CodebookRestart;
 import org.npp4j.llamagen.tokenizer.CodebookUsage;
-import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.tokenizer.ReconstructionError;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import org.npp4j.llamagen.tokenizer.VqTraining;
@@ -57,6 +57,7 @@ final class TokenizerTraining {
     private final Path out;
     private final ImageDataSetIterator batches;
     private final int steps;
+    private final StageLearningRate rate;
     private final VqTraining training;
     private final List<String> metrics = new ArrayList<>();
 
@@ -142,7 +143,7 @@ final class TokenizerTraining {
         this.out = out;
         batches = new ImageDataSetIterator(images.train(), settings.batchSize(), settings.mirror(), settings.seed());
         steps = Math.multiplyExact(settings.epochs(), batches.batchesPerEpoch());
-        StageLearningRate rate = new StageLearningRate.Builder(
+        rate = new StageLearningRate.Builder(
                         PatchStages.iterations().stage(1, steps).build())
                 .learningRate(settings.learningRate())
                 .endLearningRate(settings.endLearningRate())
@@ -156,10 +157,7 @@ final class TokenizerTraining {
                 .quantizerWeight(settings.quantizerWeight())
                 .seed(settings.seed())
                 .build();
-        this.rate = rate;
     }
-
-    private final StageLearningRate rate;
 
     /**
      * Trains to the end.
@@ -190,64 +188,71 @@ final class TokenizerTraining {
         if (settings.restart()) {
             network.addListeners(restart);
         }
+        VqTokenizer tokenizer = training.tokenizer(network);
         long begin = System.nanoTime();
-        CodebookUsage usage = new CodebookUsage(config.codebookSize());
-        double sum = 0;
-        int summed = 0;
         try (StepProgress progress = new StepProgress("train-tokenizer", first, steps)) {
+            Summary summary = new Summary();
             for (int step = first; step < steps; ) {
                 if (step == first || step % batches.batchesPerEpoch() == 0) {
                     batches.seek(step / batches.batchesPerEpoch(), step % batches.batchesPerEpoch());
                 }
                 network.fit(batches.next());
                 step++;
-                double quantization = VqTraining.quantizationError(network);
-                sum += UNIT * (network.score() - weightOf(quantization));
-                summed++;
-                usage.add(VqTraining.chosenCodes(network));
-                boolean last = step == steps;
-                boolean test = step % settings.sheetEvery() == 0 || last;
-                if (test || step % settings.checkpointEvery() == 0) {
-                    VqTokenizer tokenizer = training.tokenizer(network);
-                    if (step % settings.checkpointEvery() == 0 || last) {
-                        save(tokenizer, network, state);
-                    }
-                    if (test) {
-                        sheet(tokenizer);
-                        line(step, sum / summed, quantization, usage, restart, testError(tokenizer, TEST_IMAGES));
-                        usage = new CodebookUsage(config.codebookSize());
-                        sum = 0;
-                        summed = 0;
-                    }
+                summary.add(network);
+                double rateSoFar = (step - first) * settings.batchSize() / ((System.nanoTime() - begin) / 1e9);
+                progress.update(step, summary.text() + String.format(Locale.ROOT, ", %.0f images/s", rateSoFar));
+                boolean save = step % settings.checkpointEvery() == 0 || step == steps;
+                boolean test = step % settings.sheetEvery() == 0 || step == steps;
+                if (save || test) {
+                    training.copy(network, tokenizer);
                 }
-                if (!test && step % STEPS_PER_LINE == 0) {
-                    line(step, sum / summed, quantization, usage, restart, Double.NaN);
+                if (save) {
+                    tokenizer.save(out.resolve(TOKENIZER));
+                    AtomicFile.write(state, sink -> ModelSerializer.writeModel(network, sink, true));
                 }
-                double now = (System.nanoTime() - begin) / 1e9;
-                if (summed > 0) {
-                    progress.update(
-                            step,
-                            String.format(
-                                    Locale.ROOT,
-                                    "error %.5f, %.0f%% of codes, %.0f images/s",
-                                    sum / summed,
-                                    100 * usage.used(),
-                                    (step - first) * settings.batchSize() / now));
+                if (test) {
+                    sheet(tokenizer);
                 }
-                if (step % STEPS_PER_LINE == 0 && summed > 0) {
-                    usage = new CodebookUsage(config.codebookSize());
-                    sum = 0;
-                    summed = 0;
+                if (test || step % STEPS_PER_LINE == 0) {
+                    line(step, summary, restart.restarted(), test ? testError(tokenizer) : "");
+                    summary = new Summary();
                 }
             }
         }
         seconds = (System.nanoTime() - begin) / 1e9;
         stepsDone = steps - first;
-        return training.tokenizer(network);
+        return tokenizer;
     }
 
-    private double weightOf(double quantization) {
-        return settings.quantizerWeight() * (1 + settings.commitment()) * quantization;
+    /** What some steps have in common. */
+    private final class Summary {
+        private final CodebookUsage usage = new CodebookUsage(config.codebookSize());
+        private double error;
+        private double quantization;
+        private int count;
+
+        void add(ComputationGraph network) {
+            double last = VqTraining.quantizationError(network);
+            double quantizerLoss = settings.quantizerWeight() * (1 + settings.commitment()) * last;
+            error += UNIT * (network.score() - quantizerLoss);
+            quantization += last;
+            count++;
+            usage.add(VqTraining.chosenCodes(network));
+        }
+
+        String text() {
+            return String.format(Locale.ROOT, "error %.5f, %.0f%% of codes", error / count, 100 * usage.used());
+        }
+
+        String columns() {
+            return String.format(
+                    Locale.ROOT,
+                    "%.6f,%.6f,%.4f,%.1f",
+                    error / count,
+                    quantization / count,
+                    usage.used(),
+                    usage.perplexity());
+        }
     }
 
     /** Weights, optimizer and step of an earlier run; the learning rate is that of this one. */
@@ -267,11 +272,6 @@ final class TokenizerTraining {
         return step;
     }
 
-    private void save(VqTokenizer tokenizer, ComputationGraph network, Path state) throws IOException {
-        tokenizer.save(out.resolve(TOKENIZER));
-        AtomicFile.write(state, sink -> ModelSerializer.writeModel(network, sink, true));
-    }
-
     private void readMetrics(int first) throws IOException {
         Path file = out.resolve(METRICS);
         metrics.add(HEAD);
@@ -284,56 +284,23 @@ final class TokenizerTraining {
         }
     }
 
-    private void line(
-            int step, double error, double quantization, CodebookUsage usage, CodebookRestart restart, double testError)
-            throws IOException {
+    private void line(int step, Summary summary, long restarted, String testError) throws IOException {
         metrics.add(String.format(
                 Locale.ROOT,
-                "%d,%d,%.6f,%.6f,%.4f,%.1f,%d,%.3e,%s",
+                "%d,%d,%s,%d,%.3e,%s",
                 step,
                 (long) step * settings.batchSize(),
-                error,
-                quantization,
-                usage.used(),
-                usage.perplexity(),
-                restart.restarted(),
+                summary.columns(),
+                restarted,
                 rate.valueAt(step - 1, 0),
-                Double.isNaN(testError) ? "" : String.format(Locale.ROOT, "%.6f", testError)));
+                testError));
         AtomicFile.writeText(out.resolve(METRICS), String.join("\n", metrics) + "\n");
     }
 
-    private double testError(VqTokenizer tokenizer, int most) {
-        PixelImages some = images.test().range(0, Math.min(most, images.test().count()));
-        return test(tokenizer, some, new CodebookUsage(tokenizer.vocabulary()));
-    }
-
-    /**
-     * The mean squared error of images after encoding and decoding, pixels in [0, 1].
-     *
-     * @param tokenizer of the images' size
-     * @param images grey or in colour
-     * @param usage counts the codes
-     * @return the error
-     */
-    static double test(ImageTokenizer tokenizer, PixelImages images, CodebookUsage usage) {
-        long sum = 0;
-        for (int from = 0; from < images.count(); from += TEST_IMAGES) {
-            PixelImages some = images.range(from, Math.min(from + TEST_IMAGES, images.count()));
-            int[][] ids = tokenizer.encode(some);
-            usage.add(ids);
-            PixelImages decoded = tokenizer.decode(ids);
-            for (int i = 0; i < some.count(); i++) {
-                for (int c = 0; c < decoded.channels(); c++) {
-                    for (int y = 0; y < some.height(); y++) {
-                        for (int x = 0; x < some.width(); x++) {
-                            int difference = some.pixel(i, c % some.channels(), y, x) - decoded.pixel(i, c, y, x);
-                            sum += difference * difference;
-                        }
-                    }
-                }
-            }
-        }
-        return sum / (3.0 * images.count() * images.height() * images.width()) / (255.0 * 255.0);
+    private String testError(VqTokenizer tokenizer) {
+        PixelImages some =
+                images.test().range(0, Math.min(TEST_IMAGES, images.test().count()));
+        return String.format(Locale.ROOT, "%.6f", ReconstructionError.of(tokenizer, some));
     }
 
     /** Rows of test images, each above the row of their reconstructions. */

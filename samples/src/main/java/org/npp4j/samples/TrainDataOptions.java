@@ -2,7 +2,6 @@ package org.npp4j.samples;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.llamagen.tokenizer.TokenizerFile;
 import picocli.CommandLine.Option;
 
@@ -61,11 +60,6 @@ final class TrainDataOptions {
             }
             return TokenizedImages.load(images, tokenizer, out.resolve("codebook.json"));
         }
-        throw new IllegalArgumentException("--code-path is not there yet");
-    }
-
-    /** {@return the tokenizer that was given, or null} */
-    ImageTokenizer tokenizer() throws IOException {
-        return tokenizer == null ? null : TokenizerFile.load(tokenizer);
+        return StoredCodes.open(codes, testCodes, tokenizer == null ? null : TokenizerFile.load(tokenizer));
     }
 }

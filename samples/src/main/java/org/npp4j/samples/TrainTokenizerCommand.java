@@ -12,6 +12,7 @@ import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.CodebookUsage;
+import org.npp4j.llamagen.tokenizer.ReconstructionError;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import picocli.CommandLine.Command;
@@ -228,7 +229,7 @@ final class TrainTokenizerCommand implements Callable<Integer> {
 
     private void report(VqTokenizer tokenizer, PixelImages test, TokenizerTraining training, PeakMemory memory) {
         CodebookUsage usage = new CodebookUsage(tokenizer.vocabulary());
-        double error = TokenizerTraining.test(tokenizer, test, usage);
+        double error = ReconstructionError.of(tokenizer, test, usage);
         PrintWriter result = spec.commandLine().getOut();
         result.printf(
                 Locale.ROOT,

@@ -6,11 +6,12 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Chooses the {@link TransformerKernel} of this process.
+ * Chooses the {@link TransformerKernel}, the {@link ImageKernel} and the {@link Convolutions} of this process.
  *
- * <p>On processors, in single precision, it is one of fused passes with the JDK's Vector API, if the JVM was started with
- * {@code --add-modules jdk.incubator.vector}; otherwise that of ND4J's operations. The system property {@value #PROPERTY}
- * set to {@code nd4j} keeps to ND4J's operations.
+ * <p>On processors, in single precision, the kernels are of fused passes with the JDK's Vector API, if the JVM was started with
+ * {@code --add-modules jdk.incubator.vector}; otherwise of ND4J's operations. The system property {@value #PROPERTY}
+ * set to {@code nd4j} keeps to ND4J's operations. Convolutions are
+ * computed by the library that computes products in full precision, see {@link Products}.
  */
 public final class Kernels {
     /** The system property that chooses. */

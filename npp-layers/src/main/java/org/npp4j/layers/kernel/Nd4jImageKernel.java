@@ -10,6 +10,7 @@ import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Swish;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.nd4j.linalg.ops.transforms.Transforms;
 
 /** {@link ImageKernel} in ND4J operations: any backend, any type, and what faster forms are tested against. */
 public final class Nd4jImageKernel implements ImageKernel {
@@ -36,7 +37,7 @@ public final class Nd4jImageKernel implements ImageKernel {
             Nd4j.exec(new BroadcastSubOp(pixels, ofChannels(mean, pixels), centred, 1));
             INDArray scale = ofGroups(sums(centred.muli(centred)), norm).divi(numbers(pixels, norm));
             scale.addi(norm.epsilon());
-            scale.assign(org.nd4j.linalg.ops.transforms.Transforms.sqrt(scale).rdivi(1.0));
+            scale.assign(Transforms.sqrt(scale).rdivi(1.0));
             statistics.slice(b).slice(0).assign(mean);
             statistics.slice(b).slice(1).assign(scale);
         }
@@ -152,12 +153,8 @@ public final class Nd4jImageKernel implements ImageKernel {
     /** The number of its group for each channel: [groups] -> [C]. */
     private static INDArray ofChannels(INDArray ofGroups, INDArray pixels) {
         long each = pixels.size(1) / ofGroups.length();
-        INDArray channels = Nd4j.createUninitialized(ofGroups.dataType(), new long[] {ofGroups.length(), each}, 'c');
-        for (long g = 0; g < ofGroups.length(); g++) {
-            for (long i = 0; i < each; i++) {
-                channels.putScalar(g, i, ofGroups.getDouble(g));
-            }
-        }
+        INDArray channels = Nd4j.ones(ofGroups.dataType(), ofGroups.length(), each);
+        Nd4j.exec(new BroadcastMulOp(channels, ofGroups.reshape(ofGroups.length()), channels, 0));
         return channels.reshape(pixels.size(1));
     }
 

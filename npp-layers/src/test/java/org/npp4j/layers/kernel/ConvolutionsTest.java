@@ -93,7 +93,21 @@ class ConvolutionsTest {
                 new Sizes(down, 1, 7, 9, 5, 40),
                 new Sizes(up, 2, 3, 4, 16, 16),
                 new Sizes(up, 1, 1, 1, 20, 7)));
-        while (sizes.size() < 60) {
+        // doubled images of enough pixels that weights are added up first
+        for (int side = 1; side <= 5; side++) {
+            ConvolutionWindow window = new ConvolutionWindow(
+                    side,
+                    1,
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    random.nextInt(side),
+                    true);
+            sizes.add(new Sizes(window, 1, 23 + side, 24, 3 + side, 18));
+        }
+        sizes.add(new Sizes(up, 3, 12, 15, 16, 5));
+        sizes.add(new Sizes(up, 600, 1, 1, 2, 3));
+        while (sizes.size() < 50) {
             int side = 1 + random.nextInt(4);
             ConvolutionWindow window = new ConvolutionWindow(
                     side,

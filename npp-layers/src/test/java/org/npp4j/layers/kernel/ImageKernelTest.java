@@ -54,9 +54,9 @@ class ImageKernelTest {
         {2, 4, 3, 32, 32},
         {3, 7, 5, 48, 16},
         {1, 2, 2, 1500, 3},
-        {2, 33, 65, 64, 32},
-        {1, 50, 41, 17, 1},
-        {2, 80, 70, 33, 11}
+        {2, 33, 35, 64, 32},
+        {1, 20, 11, 17, 1},
+        {1, 80, 30, 33, 11}
     };
 
     private static double[] random(Random random, long length, double mean) {

@@ -6,6 +6,7 @@ import java.io.OutputStream;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -17,6 +18,7 @@ import java.nio.file.StandardOpenOption;
  * reads the file sees the old content or the new one, also after a crash, a full disk or a kill.
  */
 public final class AtomicFile {
+    private static final String TEMPORARY = ".tmp";
     private static final int BUFFER = 1 << 16;
 
     private AtomicFile() {}
@@ -47,7 +49,7 @@ public final class AtomicFile {
         try {
             Path folder = Files.createDirectories(file.getParent());
             temporary = folder.resolve(
-                    "." + file.getFileName() + "." + ProcessHandle.current().pid() + ".tmp");
+                    "." + file.getFileName() + "." + ProcessHandle.current().pid() + TEMPORARY);
             try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(temporary), BUFFER)) {
                 content.writeTo(out);
             }
@@ -89,6 +91,20 @@ public final class AtomicFile {
      */
     public static void writeText(Path target, String content) throws FileSystemException {
         write(target, content.getBytes(StandardCharsets.UTF_8));
+    }
+
+    /**
+     * Removes the temporary files that processes which were killed while writing have left in a folder.
+     *
+     * @param folder no process may be writing into it
+     * @throws IOException if it cannot be read, or a file cannot be removed
+     */
+    public static void removeLeftovers(Path folder) throws IOException {
+        try (DirectoryStream<Path> files = Files.newDirectoryStream(folder, ".*" + TEMPORARY)) {
+            for (Path file : files) {
+                Files.deleteIfExists(file);
+            }
+        }
     }
 
     private static void rename(Path temporary, Path file) throws IOException {

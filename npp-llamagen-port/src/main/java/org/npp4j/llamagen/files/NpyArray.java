@@ -5,6 +5,8 @@ import java.io.DataInputStream;
 import java.io.EOFException;
 import java.io.IOException;
 import java.io.InputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.util.ArrayList;
@@ -80,10 +82,51 @@ final class NpyArray {
             }
             return array.values(in);
         } catch (EOFException e) {
-            FileSystemException early = failure.apply("ends too early. Get the file again");
-            early.initCause(e);
-            throw early;
+            throw endsTooEarly(e, failure);
         }
+    }
+
+    /**
+     * Reads whole numbers into the heap.
+     *
+     * @param stream at its beginning, of a small file
+     * @param failure as in {@link #read}
+     * @return shape and values in row order
+     */
+    static NpyFile.WholeNumbers readWholeNumbers(InputStream stream, Function<String, FileSystemException> failure)
+            throws IOException {
+        DataInputStream in = new DataInputStream(stream);
+        try {
+            NpyArray array = header(in, failure);
+            if (array.type.isFPType() || array.type == DataType.BOOL || array.columnOrder && array.shape.length > 1) {
+                throw failure.apply("holds " + array.text + (array.columnOrder ? " in column order" : "")
+                        + "; whole numbers in row order are wanted, such as <i8");
+            }
+            byte[] bytes = in.readAllBytes();
+            int width = array.type.width();
+            if (bytes.length / width < array.elements()) {
+                throw new EOFException();
+            }
+            ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+            long[] values = new long[(int) array.elements()];
+            for (int i = 0; i < values.length; i++) {
+                values[i] = switch (width) {
+                    case Long.BYTES -> buffer.getLong();
+                    case Integer.BYTES -> buffer.getInt();
+                    case Short.BYTES -> buffer.getShort();
+                    default -> array.type == DataType.UINT8 ? Byte.toUnsignedInt(buffer.get()) : buffer.get();
+                };
+            }
+            return new NpyFile.WholeNumbers(array.shape, values);
+        } catch (EOFException e) {
+            throw endsTooEarly(e, failure);
+        }
+    }
+
+    private static FileSystemException endsTooEarly(EOFException cause, Function<String, FileSystemException> failure) {
+        FileSystemException early = failure.apply("ends too early. Get the file again");
+        early.initCause(cause);
+        return early;
     }
 
     /** What precedes the values. */

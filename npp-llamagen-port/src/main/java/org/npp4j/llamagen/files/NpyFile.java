@@ -1,6 +1,7 @@
 package org.npp4j.llamagen.files;
 
 import java.io.BufferedInputStream;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.OutputStream;
@@ -54,8 +55,22 @@ public final class NpyFile {
      * @throws FileSystemException if it cannot be written; no part of it is left behind
      */
     public static void writeInt64(Path file, int[] numbers) throws FileSystemException {
+        writeInt64(file, numbers, numbers.length);
+    }
+
+    /**
+     * Writes whole numbers as int64 of any rank.
+     *
+     * @param file the file; one that exists is replaced
+     * @param numbers in row order
+     * @param shape the array's shape; its product is the number of values
+     * @throws IllegalArgumentException if the shape does not fit the values
+     * @throws FileSystemException if it cannot be written; no part of it is left behind
+     */
+    public static void writeInt64(Path file, int[] numbers, int... shape) throws FileSystemException {
+        byte[] header = header(INT64, sides(shape, numbers.length));
         AtomicFile.write(file, out -> {
-            out.write(header(INT64, "(" + numbers.length + ",)"));
+            out.write(header);
             writeNumbers(out, numbers);
         });
     }
@@ -70,16 +85,21 @@ public final class NpyFile {
      * @throws FileSystemException if it cannot be written; no part of it is left behind
      */
     public static void writeUint8(Path file, byte[] values, int... shape) throws FileSystemException {
-        long length = Arrays.stream(shape).asLongStream().reduce(1, (a, b) -> a * b);
-        if (length != values.length) {
-            throw new IllegalArgumentException(
-                    values.length + " values do not have the shape " + Arrays.toString(shape));
-        }
-        String sides = Arrays.stream(shape).mapToObj(side -> side + ", ").collect(Collectors.joining());
+        byte[] header = header(UINT8, sides(shape, values.length));
         AtomicFile.write(file, out -> {
-            out.write(header(UINT8, "(" + (shape.length == 1 ? sides : sides.replaceAll(", $", "")) + ")"));
+            out.write(header);
             out.write(values);
         });
+    }
+
+    /** A shape as Python writes it. */
+    private static String sides(int[] shape, int values) {
+        long length = Arrays.stream(shape).asLongStream().reduce(1, (a, b) -> a * b);
+        if (length != values) {
+            throw new IllegalArgumentException(values + " values do not have the shape " + Arrays.toString(shape));
+        }
+        String sides = Arrays.stream(shape).mapToObj(String::valueOf).collect(Collectors.joining(", "));
+        return "(" + sides + (shape.length == 1 ? ",)" : ")");
     }
 
     /** All that precedes the values of an array in row order. */
@@ -120,6 +140,30 @@ public final class NpyFile {
         try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
             return NpyArray.read(
                     in, Files.size(file), reason -> new FileSystemException(file.toString(), null, "it " + reason));
+        }
+    }
+
+    /**
+     * An array of whole numbers in the heap.
+     *
+     * @param shape its sides
+     * @param values in row order
+     */
+    public record WholeNumbers(long[] shape, long[] values) {}
+
+    /**
+     * Reads a small array of whole numbers without ND4J: where there are millions of files that is much faster.
+     *
+     * @param file a .npy file of signed or unsigned integers in little endian
+     * @return its numbers
+     * @throws NoSuchFileException if there is none
+     * @throws FileSystemException if it does not hold such an array
+     * @throws IOException if it cannot be read
+     */
+    public static WholeNumbers readWholeNumbers(Path file) throws IOException {
+        try (InputStream in = new ByteArrayInputStream(Files.readAllBytes(file))) {
+            return NpyArray.readWholeNumbers(
+                    in, reason -> new FileSystemException(file.toString(), null, "it " + reason));
         }
     }
 }

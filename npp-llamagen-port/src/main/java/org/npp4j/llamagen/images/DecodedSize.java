@@ -22,11 +22,12 @@ final class DecodedSize {
                     + ImageFile.MAX_PIXELS + " in all are read. Make it smaller");
         }
         long needed = pixels * bytesPerPixel;
-        long heap = Runtime.getRuntime().maxMemory();
+        // what else is in the heap must fit too
+        long heap = Runtime.getRuntime().maxMemory() / 4 * 3;
         if (needed > heap) {
             throw new IOException("decoding its " + width + " x " + height + " pixels (width x height) takes "
-                    + needed / (1 << 20) + " MiB of the Java heap, which has " + heap / (1 << 20)
-                    + ". Allow more with -Xmx, or make the picture smaller");
+                    + needed / (1 << 20) + " MiB, more than three quarters of the Java heap, " + heap / (1 << 20)
+                    + " MiB. Allow more with -Xmx, or make the picture smaller");
         }
     }
 }

@@ -71,7 +71,7 @@ public final class ImageDataSetIterator implements EpochDataSetIterator {
             throw new IllegalArgumentException("There is no batch " + batch + " of epoch " + epoch
                     + ": epochs are numbered from 0, batches from 0 to " + batchesPerEpoch());
         }
-        this.order = TokenDataSetIterator.shuffled(images.count(), seed, epoch);
+        this.order = EpochOrder.shuffled(seed, epoch, images.count());
         this.mirrored = new boolean[images.count()];
         if (mirror) {
             // another stream than the order's: it starts from the order itself

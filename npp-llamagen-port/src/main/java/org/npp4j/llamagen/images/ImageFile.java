@@ -47,7 +47,7 @@ public final class ImageFile {
      * Reads a picture.
      *
      * @param file a PNG or JPEG file
-     * @return [1, 3, H, W]: red, green, blue
+     * @return [1, 3, H, W]: red, green, blue. Reading takes 6 bytes of heap for each pixel, of unusual kinds up to 11
      * @throws NoSuchFileException if there is no such file
      * @throws FileSystemException if it is empty, truncated, damaged, too large, or neither PNG nor JPEG; it names the file,
      *     and its reason says which

@@ -1,11 +1,14 @@
 package org.npp4j.llamagen.images;
 
 import java.io.IOException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.FileSystemException;
 import java.nio.file.FileSystemLoopException;
 import java.nio.file.FileVisitOption;
 import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
@@ -17,7 +20,6 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
-import java.util.stream.Stream;
 
 /**
  * Pictures in class folders: which there are, their order and their classes. Immutable; holds names, no pixels.
@@ -52,8 +54,8 @@ public final class ImageFolder {
      * @param root a folder of class folders; one class is enough
      * @return its pictures
      * @throws NoSuchFileException if there is no such folder
-     * @throws FileSystemException if there is no class folder, a class folder holds no picture, or links go in a circle; it
-     *     names the folder, and its reason says which
+     * @throws FileSystemException if there is no class folder, a class folder holds no picture, links go in a circle, or a
+     *     name does not fit the character set of the system; it names the folder or file, and its reason says which
      * @throws IOException if a folder cannot be read
      */
     public static ImageFolder list(Path root) throws IOException {
@@ -86,19 +88,40 @@ public final class ImageFolder {
         if (!Files.isDirectory(root)) {
             throw failure(root, "it is a file. Name a folder that holds one folder of pictures for each class");
         }
-        try (Stream<Path> entries = Files.list(root)) {
-            List<String> names = entries.filter(Files::isDirectory)
-                    .map(entry -> entry.getFileName().toString())
-                    .sorted(BY_CODE_POINT)
-                    .toList();
-            if (names.isEmpty()) {
-                throw failure(
-                        root,
-                        "it holds no class folders. Put the pictures into one folder for each class, also if there is"
-                                + " but one class");
+        List<String> names = new ArrayList<>();
+        try (DirectoryStream<Path> entries = Files.newDirectoryStream(root)) {
+            for (Path entry : entries) {
+                if (Files.isDirectory(entry)) {
+                    names.add(name(entry));
+                }
             }
-            return names;
+        } catch (DirectoryIteratorException e) {
+            throw e.getCause();
         }
+        if (names.isEmpty()) {
+            throw failure(
+                    root,
+                    "it holds no class folders. Put the pictures into one folder for each class, also if there is but"
+                            + " one class");
+        }
+        names.sort(BY_CODE_POINT);
+        return names;
+    }
+
+    /** The last part of a path as text that leads back to it. */
+    private static String name(Path path) throws IOException {
+        String name = path.getFileName().toString();
+        try {
+            if (path.resolveSibling(name).equals(path)) {
+                return name;
+            }
+        } catch (InvalidPathException e) {
+            // told below
+        }
+        throw failure(
+                path,
+                "its name cannot be read with the character set " + System.getProperty("sun.jnu.encoding")
+                        + ". Set the environment variable LC_ALL to C.UTF-8, or rename it");
     }
 
     /** The pictures of a class in order, as paths below its folder. */
@@ -107,10 +130,16 @@ public final class ImageFolder {
         Files.walkFileTree(
                 folder, EnumSet.of(FileVisitOption.FOLLOW_LINKS), Integer.MAX_VALUE, new SimpleFileVisitor<>() {
                     @Override
-                    public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
-                        String name = file.getFileName().toString();
-                        if (isPicture(name)) {
-                            found.add(new String[] {slashed(folder.relativize(file.getParent())), name});
+                    public FileVisitResult preVisitDirectory(Path directory, BasicFileAttributes attributes)
+                            throws IOException {
+                        name(directory);
+                        return FileVisitResult.CONTINUE;
+                    }
+
+                    @Override
+                    public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) throws IOException {
+                        if (isPicture(file.getFileName().toString())) {
+                            found.add(new String[] {slashed(folder.relativize(file.getParent())), name(file)});
                         }
                         return FileVisitResult.CONTINUE;
                     }

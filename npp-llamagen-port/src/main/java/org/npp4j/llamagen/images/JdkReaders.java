@@ -40,13 +40,19 @@ final class JdkReaders {
             }
             return raster;
         } catch (IOException | RuntimeException e) {
-            if (in.endPassed) {
+            if (in.endPassed || endsEarly(e)) {
                 throw (EOFException) new EOFException().initCause(e);
             }
-            throw new IOException("it is damaged: " + e.getMessage() + ". Get it again", e);
+            String reason = e.getMessage() == null ? e.getClass().getSimpleName() : e.getMessage();
+            throw new IOException("it is damaged: " + reason + ". Get it again", e);
         } finally {
             reader.dispose();
         }
+    }
+
+    /** The compressed data may end before the file does. */
+    private static boolean endsEarly(Throwable thrown) {
+        return thrown instanceof EOFException || thrown.getCause() != null && endsEarly(thrown.getCause());
     }
 
     private static ImageReader reader(String format) throws IOException {

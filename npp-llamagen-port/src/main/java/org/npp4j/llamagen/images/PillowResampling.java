@@ -6,22 +6,25 @@ import java.util.Arrays;
  * Resizes 8-bit images as Pillow's {@code Image.resize} does, to the pixel.
  *
  * <p>An output pixel is a weighted mean of the input pixels around its centre, first along rows, then along columns; each of
- * the two passes rounds to 8 bits. With the scale s = input size / output size and t = max(s, 1), output pixel i has its
- * centre at c = (i + 1/2) s, and input pixel j the weight f((j + 1/2 - c) / t) for all j within the support of f around c.
- * The weights of a pixel are divided by their sum, then rounded to multiples of 2^-22, and their products with the pixels are
- * summed in integers.
+ * the two passes rounds to 8 bits. With the scale s = input size / output size, t = max(s, 1) and the support r of the filter
+ * f, output pixel i has its centre at c = (i + 1/2) s and is made of the input pixels j from floor(c - r t + 1/2) to
+ * floor(c + r t + 1/2) - 1 that exist, with weights f((j + 1/2 - c) / t). These are divided by their sum, then rounded to
+ * multiples of 2^-22; their products with the pixels are summed in integers.
  *
  * <p>Source: the arithmetic of Pillow's resampling of 8-bit images, unchanged since Pillow 3.
  */
 public enum PillowResampling {
-    /** The mean over the area: f(x) = 1 for -1/2 &lt; x &lt;= 1/2, else 0. */
+    /** The mean over the area: f(x) = 1 for -1/2 &lt; x &lt;= 1/2, else 0; r = 1/2. */
     BOX(0.5) {
         @Override
         double weight(double x) {
             return x > -0.5 && x <= 0.5 ? 1 : 0;
         }
     },
-    /** Cubic convolution with a = -1/2: smooth, slightly sharpening, support 2. */
+    /**
+     * Cubic convolution with a = -1/2: f(x) = (a+2)|x|^3 - (a+3)|x|^2 + 1 up to 1, a|x|^3 - 5a|x|^2 + 8a|x| - 4a up to 2;
+     * r = 2.
+     */
     BICUBIC(2) {
         @Override
         double weight(double x) {

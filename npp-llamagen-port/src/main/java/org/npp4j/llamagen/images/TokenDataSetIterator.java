@@ -2,7 +2,6 @@ package org.npp4j.llamagen.images;
 
 import java.util.Arrays;
 import java.util.NoSuchElementException;
-import java.util.Random;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
 import org.nd4j.linalg.dataset.api.MultiDataSetPreProcessor;
@@ -94,25 +93,9 @@ public final class TokenDataSetIterator implements EpochDataSetIterator {
             throw new IllegalArgumentException("There is no batch " + batch + " of epoch " + epoch
                     + ": epochs are numbered from 0, batches from 0 to " + batchesPerEpoch());
         }
-        this.order = shuffled(tokens.length, seed, epoch);
+        this.order = EpochOrder.shuffled(seed, epoch, tokens.length);
         this.epoch = epoch;
         this.position = batch * batchSize;
-    }
-
-    /** A permutation that depends on the seed and the epoch alone. */
-    static int[] shuffled(int count, long seed, int epoch) {
-        // The two numbers are mixed well: neighbouring seeds of Random start with similar draws.
-        long mixed = (seed ^ 0x9e3779b97f4a7c15L) + epoch * 0xbf58476d1ce4e5b9L;
-        mixed = (mixed ^ mixed >>> 30) * 0xbf58476d1ce4e5b9L;
-        mixed = (mixed ^ mixed >>> 27) * 0x94d049bb133111ebL;
-        Random random = new Random(mixed ^ mixed >>> 31);
-        int[] permutation = new int[count];
-        for (int i = 0; i < permutation.length; i++) {
-            int j = random.nextInt(i + 1);
-            permutation[i] = permutation[j];
-            permutation[j] = i;
-        }
-        return permutation;
     }
 
     @Override

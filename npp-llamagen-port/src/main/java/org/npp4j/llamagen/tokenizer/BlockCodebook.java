@@ -347,20 +347,7 @@ public final class BlockCodebook implements ImageTokenizer {
      */
     public double reconstructionError(PixelImages images) {
         blocks.requireShape(images);
-        if (images.count() == 0) {
-            throw new IllegalArgumentException("The error of no images is not defined; give at least one");
-        }
-        long sum = 0;
-        for (int from = 0; from < images.count(); from += IMAGES_PER_STEP) {
-            PixelImages some = images.range(from, Math.min(from + IMAGES_PER_STEP, images.count()));
-            byte[] original = some.toBytes();
-            byte[] decoded = decode(encode(some)).toBytes();
-            for (int i = 0; i < original.length; i++) {
-                int difference = (original[i] & 0xff) - (decoded[i] & 0xff);
-                sum += difference * difference;
-            }
-        }
-        return sum / ((double) images.count() * images.bytesPerImage()) / (255.0 * 255.0);
+        return ReconstructionError.of(this, images);
     }
 
     /** {@return the codebook as JSON text; the codes are in Base64} */

@@ -17,9 +17,9 @@ import org.nd4j.linalg.factory.Nd4j;
  * <p>Source: Dhariwal et al., "Jukebox" (arXiv 2005.00341), section 3.1, random restarts.
  */
 public final class CodebookRestart extends BaseTrainingListener {
-    private static final int PERIOD = 20;
-    private static final int MEMORY = 100;
-    private static final double LEAST = 0.01;
+    private static final int PERIOD = 10;
+    private static final int MEMORY = 25;
+    private static final double LEAST = 0.05;
 
     private final int lastIteration;
     private final long seed;

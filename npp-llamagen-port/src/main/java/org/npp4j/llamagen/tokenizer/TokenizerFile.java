@@ -55,7 +55,6 @@ public final class TokenizerFile {
             return BlockCodebook.load(file);
         }
         try (TensorFile open = TensorFile.open(file)) {
-            // Its downsampling divides the published side, or else the grid decides.
             VqConfig sizes = config == null ? VqCheckpoint.of(open).config() : config;
             int f = sizes.downsampling();
             return VqTokenizer.load(

@@ -134,6 +134,13 @@ public final class VqTokenizer implements ImageTokenizer {
         return networks.weights();
     }
 
+    void setWeights(Map<String, INDArray> weights) {
+        synchronized (networks) {
+            networks.weights().forEach((name, target) -> target.assign(weights.get(name)));
+            networks.codebookChanged();
+        }
+    }
+
     /** {@return its sizes} */
     public VqConfig config() {
         return networks.config();

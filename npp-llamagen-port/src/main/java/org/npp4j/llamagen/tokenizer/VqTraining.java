@@ -100,10 +100,19 @@ public final class VqTraining {
      * @return a tokenizer with a copy of its weights, for the images it was trained on
      */
     public VqTokenizer tokenizer(ComputationGraph network) {
-        VqNetworks networks = VqNetworks.unset(config);
-        copy(weights(network), networks.weights());
-        networks.codebookChanged();
-        return new VqTokenizer(networks, height, width);
+        VqTokenizer tokenizer = new VqTokenizer(VqNetworks.unset(config), height, width);
+        copy(network, tokenizer);
+        return tokenizer;
+    }
+
+    /**
+     * Brings a tokenizer up to date: cheaper than a new one.
+     *
+     * @param network made by {@link #init}, trained or not
+     * @param tokenizer made by {@link #tokenizer}; gets its weights
+     */
+    public void copy(ComputationGraph network, VqTokenizer tokenizer) {
+        tokenizer.setWeights(weights(network));
     }
 
     /**
@@ -118,11 +127,8 @@ public final class VqTraining {
             throw new IllegalArgumentException("To train a " + config + " from a " + tokenizer.config()
                     + " is not possible; the sizes must be equal");
         }
-        copy(tokenizer.weights(), weights(network));
-    }
-
-    private static void copy(Map<String, INDArray> from, Map<String, INDArray> to) {
-        to.forEach((name, target) -> target.assign(from.get(name)));
+        Map<String, INDArray> from = tokenizer.weights();
+        weights(network).forEach((name, target) -> target.assign(from.get(name)));
     }
 
     private Map<String, INDArray> weights(ComputationGraph network) {

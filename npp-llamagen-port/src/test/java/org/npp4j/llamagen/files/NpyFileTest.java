@@ -54,6 +54,25 @@ class NpyFileTest {
         assertArrayEquals(new long[] {2}, NpyFile.read(folder.resolve("b.npy")).shape());
     }
 
+    @Test
+    void writesBytes() throws IOException {
+        Path file = folder.resolve("u.npy");
+        NpyFile.writeUint8(file, new byte[] {0, 1, 2, -1, -2, -3}, 1, 2, 3);
+        String text = Files.readString(file, StandardCharsets.ISO_8859_1);
+        assertTrue(text.contains("{'descr': '|u1', 'fortran_order': False, 'shape': (1, 2, 3), }"), text);
+        assertTrue(text.endsWith("\n\0\1\2\u00ff\u00fe\u00fd"), text);
+        INDArray array = NpyFile.read(file);
+        assertEquals(DataType.UINT8, array.dataType());
+        assertArrayEquals(new long[] {1, 2, 3}, array.shape());
+        assertEquals(253, array.getInt(0, 1, 2));
+        NpyFile.writeUint8(file, new byte[] {7, 8}, 2);
+        assertTrue(Files.readString(file, StandardCharsets.ISO_8859_1).contains("'shape': (2,), }"));
+        assertArrayEquals(new long[] {2}, NpyFile.read(file).shape());
+        IllegalArgumentException e =
+                assertThrows(IllegalArgumentException.class, () -> NpyFile.writeUint8(file, new byte[5], 2, 3));
+        assertTrue(e.getMessage().contains("5 values do not have the shape [2, 3]"), e.getMessage());
+    }
+
     /** Header and numbers as NumPy writes them for a transposed array. */
     @Test
     void readsColumns() throws IOException {

@@ -56,6 +56,14 @@ class PixelImagesTest {
     }
 
     @Test
+    void interleaves() {
+        byte[] pixels = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+        assertArrayEquals(
+                new byte[] {1, 3, 5, 2, 4, 6, 7, 9, 11, 8, 10, 12},
+                new PixelImages(2, 3, 1, 2, pixels).toInterleavedBytes());
+    }
+
+    @Test
     void selectsAndRanges() {
         PixelImages images = counting(4, 3, 2, 2);
         PixelImages selected = images.select(3, 0, 3);

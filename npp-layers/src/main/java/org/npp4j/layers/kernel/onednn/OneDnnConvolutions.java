@@ -21,6 +21,9 @@ public final class OneDnnConvolutions implements Convolutions {
     /** Shapes whose primitives are kept; a network and its stages have fewer. */
     private static final int SHAPES = 256;
 
+    /** Pixels from which on adding weights up costs less than it saves. */
+    private static final int MANY_PIXELS = 512;
+
     private final Convolutions general = Nd4jConvolutions.INSTANCE;
     private final engine processor;
     private final stream stream;
@@ -48,7 +51,7 @@ public final class OneDnnConvolutions implements Convolutions {
             INDArray residual,
             Allocator scratch,
             INDArray y) {
-        if (x.dataType() != DataType.FLOAT) {
+        if (!takes(window, x, y)) {
             general.convolution(window, x, w, bias, residual, scratch, y);
         } else if (!window.upsample()) {
             if (residual != null) {
@@ -57,7 +60,7 @@ public final class OneDnnConvolutions implements Convolutions {
             ConvolutionSizes sizes = ConvolutionSizes.of(window, x.shape(), y.shape());
             execute(residual == null ? Kind.FORWARD : Kind.FORWARD_ADD, sizes, x, w, bias, y);
         } else {
-            if (window.stride() == 1) {
+            if (addsWeightsUp(window, x, y)) {
                 ofDoubled(window, x, w, bias, scratch, y);
             } else {
                 convolution(window.withoutUpsampling(), doubled(x, scratch), w, bias, null, scratch, y);
@@ -66,6 +69,26 @@ public final class OneDnnConvolutions implements Convolutions {
                 y.addi(residual);
             }
         }
+    }
+
+    /** Whether it is of floats, and windows reach the end of the images, which oneDNN 2.5.2 takes for granted. */
+    private static boolean takes(ConvolutionWindow window, INDArray x, INDArray y) {
+        return x.dataType() == DataType.FLOAT
+                && reachesEnd(window, x.size(1), window.top(), y.size(1))
+                && reachesEnd(window, x.size(2), window.left(), y.size(2));
+    }
+
+    private static boolean reachesEnd(ConvolutionWindow window, long size, int before, long outSize) {
+        return new ConvolutionSizes.Axis(size * window.scale(), window.side(), window.stride(), before, outSize).after()
+                >= 0;
+    }
+
+    /** Whether {@link #ofDoubled} takes it, and is faster. The copies of oneDNN want the four pixels of a square to be there. */
+    private static boolean addsWeightsUp(ConvolutionWindow window, INDArray x, INDArray y) {
+        return window.stride() == 1
+                && x.length() / x.size(3) >= MANY_PIXELS
+                && y.size(1) % 2 == 0
+                && y.size(2) % 2 == 0;
     }
 
     /**
@@ -77,6 +100,7 @@ public final class OneDnnConvolutions implements Convolutions {
         int side = window.side();
         long[] in = x.shape();
         long[] out = y.shape();
+        INDArray phase = scratch.create(out[0], out[1] / 2, out[2] / 2, out[3]);
         for (int down = 0; down < 2; down++) {
             for (int across = 0; across < 2; across++) {
                 ConvolutionSizes sizes = new ConvolutionSizes(
@@ -85,15 +109,9 @@ public final class OneDnnConvolutions implements Convolutions {
                         out[3],
                         ConvolutionSizes.Axis.ofPhase(down, in[1], side, window.top(), out[1]),
                         ConvolutionSizes.Axis.ofPhase(across, in[2], side, window.left(), out[2]));
-                long height = sizes.rows().outSize();
-                long width = sizes.columns().outSize();
-                if (height == 0 || width == 0) {
-                    continue;
-                }
                 int taps = sizes.rows().side() * sizes.columns().side();
                 INDArray sums = scratch.create(out[3], taps * in[3]);
                 PhaseWeights.sum(w, sums, window, down, across, sizes);
-                INDArray phase = scratch.create(in[0], height, width, out[3]);
                 execute(Kind.FORWARD, sizes, x, sums, bias, phase);
                 copy(EverySecondPixel.Kind.SPREAD, phase, y, down, across);
             }
@@ -102,7 +120,7 @@ public final class OneDnnConvolutions implements Convolutions {
 
     @Override
     public void inputGradient(ConvolutionWindow window, INDArray dy, INDArray w, Allocator scratch, INDArray dx) {
-        if (dy.dataType() != DataType.FLOAT) {
+        if (!takes(window, dx, dy)) {
             general.inputGradient(window, dy, w, scratch, dx);
         } else if (!window.upsample()) {
             execute(Kind.INPUT_GRADIENT, ConvolutionSizes.of(window, dx.shape(), dy.shape()), dx, w, null, dy);
@@ -123,7 +141,7 @@ public final class OneDnnConvolutions implements Convolutions {
     @Override
     public void weightGradient(
             ConvolutionWindow window, INDArray x, INDArray dy, Allocator scratch, INDArray dw, INDArray dBias) {
-        if (x.dataType() != DataType.FLOAT) {
+        if (!takes(window, x, dy)) {
             general.weightGradient(window, x, dy, scratch, dw, dBias);
         } else if (!window.upsample()) {
             execute(Kind.WEIGHT_GRADIENT, ConvolutionSizes.of(window, x.shape(), dy.shape()), x, dw, dBias, dy);

@@ -1,0 +1,221 @@
+package org.npp4j.samples;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import java.awt.image.BufferedImage;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import javax.imageio.ImageIO;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.npp4j.llamagen.images.LabelledImages;
+import org.npp4j.llamagen.images.PixelImages;
+import org.npp4j.llamagen.tokenizer.VqConfig;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
+
+class TrainTokenizerCommandTest {
+    private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
+    private static final VqConfig TINY = new VqConfig(List.of(1, 1), 32, 8, 16, 4, 1);
+    private static final int CIFAR_RECORD = 3073;
+
+    @TempDir
+    private Path folder;
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+    private Path data;
+    private Path config;
+    private Path to;
+
+    @BeforeEach
+    void makeImages() throws IOException {
+        data = Files.createDirectory(folder.resolve("data"));
+        Files.write(data.resolve("train.bin"), cifar(24, 1));
+        Files.write(data.resolve("test.bin"), cifar(3, 2));
+        config = Files.writeString(folder.resolve("tiny.json"), TINY.toJson());
+        to = folder.resolve("out");
+    }
+
+    /** Images of one colour each, darker towards one side. */
+    private static byte[] cifar(int count, long seed) {
+        byte[] file = new byte[count * CIFAR_RECORD];
+        Random random = new Random(seed);
+        for (int i = 0; i < count; i++) {
+            file[i * CIFAR_RECORD] = (byte) (i % 10);
+            for (int c = 0; c < 3; c++) {
+                int level = random.nextInt(256);
+                for (int p = 0; p < 1024; p++) {
+                    file[i * CIFAR_RECORD + 1 + c * 1024 + p] = (byte) (level * (p % 32 + 32) / 64);
+                }
+            }
+        }
+        return file;
+    }
+
+    @Test
+    void learnsATokenizer() throws IOException {
+        assertEquals(
+                0, train("--epochs", "8", "--warmup-steps", "4", "--sheet-every", "12", "--compare"), err::toString);
+        assertTrue(
+                out.toString()
+                        .matches("(?s)24 steps in \\d+ s, peak memory [0-9.]+ GiB: .*vq\\.pt\\R3 test images, 64 tokens"
+                                + " each: mean squared error 0\\.\\d+ \\(pixels in \\[0, 1\\]\\), \\d+% of 16 codes used,"
+                                + " perplexity \\d+\\Rk-means codebook of 16 blocks of 2 x 2 pixels: .*"),
+                out::toString);
+        VqTokenizer tokenizer = VqTokenizer.load(to.resolve("vq.pt"), VqConfig.read(to.resolve("vq.json")), 8, 8);
+        assertEquals(TINY, tokenizer.config());
+        List<String> metrics = Files.readAllLines(to.resolve("metrics.csv"));
+        assertEquals(3, metrics.size(), metrics::toString);
+        assertEquals(metrics.get(0).split(",").length, metrics.get(2).split(",").length);
+        assertTrue(error(metrics.get(2)) < error(metrics.get(1)), metrics::toString);
+        BufferedImage sheet = ImageIO.read(to.resolve("sheet.png").toFile());
+        assertTrue(sheet.getWidth() > 3 * 8 && sheet.getHeight() > 2 * 8);
+        try (var files = Files.list(to)) {
+            assertEquals(5, files.count()); // nothing temporary is left
+        }
+    }
+
+    private static double error(String line) {
+        return Double.parseDouble(line.split(",")[2]);
+    }
+
+    @Test
+    void resumingChangesNothing() throws IOException {
+        String[] constant = {"--warmup-steps", "0", "--decay-ratio", "0", "--no-restart", "--ckpt-every", "3"};
+        assertEquals(0, train(with(constant, "--epochs", "2")), err::toString);
+        byte[] whole = weights();
+        to = folder.resolve("in two");
+        assertEquals(0, train(with(constant, "--epochs", "1")), err::toString);
+        assertFalse(java.util.Arrays.equals(whole, weights()));
+        assertEquals(0, train(with(constant, "--epochs", "2", "--resume")), err::toString);
+        assertTrue(out.toString().startsWith("3 steps in "), out::toString);
+        assertArrayEquals(whole, weights());
+        // and it starts from a tokenizer
+        Path first = to.resolve("vq.pt");
+        to = folder.resolve("from another");
+        assertEquals(0, train(with(constant, "--epochs", "1", "--vq-ckpt", first.toString())), err::toString);
+    }
+
+    /** Reconstructions of an image show the weights. */
+    private byte[] weights() throws IOException {
+        VqTokenizer tokenizer = VqTokenizer.load(to.resolve("vq.pt"), null, 8, 8);
+        return tokenizer
+                .decode(new int[][] {new Random(3).ints(16, 0, 16).toArray()})
+                .toBytes();
+    }
+
+    @Test
+    void readsEveryKindOfData() throws IOException {
+        List<String> skipped = new ArrayList<>();
+        TokenizerImages cifar = TokenizerImages.load(data, null, skipped::add);
+        assertEquals(24, cifar.train().count());
+        assertEquals(3, cifar.test().count());
+        assertEquals(32, cifar.test().width());
+        assertEquals(16, TokenizerImages.load(data, 16, skipped::add).train().height());
+
+        Path flat = Files.createDirectory(folder.resolve("flat"));
+        Path classes = folder.resolve("classes");
+        for (int i = 0; i < 41; i++) {
+            BufferedImage picture = new BufferedImage(20, 30, BufferedImage.TYPE_INT_RGB);
+            picture.setRGB(3, 3, 0x123456 * i);
+            ImageIO.write(
+                    picture, "png", flat.resolve(String.format("%02d.png", i)).toFile());
+            Path of = Files.createDirectories(classes.resolve("class" + i % 2));
+            ImageIO.write(
+                    picture, "png", of.resolve(String.format("%02d.png", i)).toFile());
+        }
+        Files.writeString(flat.resolve("05.png"), "no picture");
+        TokenizerImages pictures = TokenizerImages.load(flat, 8, skipped::add);
+        assertEquals(1, skipped.size(), skipped::toString);
+        assertTrue(skipped.get(0).contains("05.png"), skipped::toString);
+        assertEquals(38, pictures.train().count());
+        assertEquals(2, pictures.test().count());
+        assertEquals(3, pictures.train().channels());
+        assertEquals(
+                41,
+                TokenizerImages.load(classes, 8, skipped::add).train().count()
+                        + TokenizerImages.load(classes, 8, skipped::add).test().count());
+    }
+
+    @Test
+    void trainsOnGreyImages() throws IOException {
+        // the shipped subset of Fashion-MNIST has 28 x 28 pixels
+        LabelledImages grey = ShippedImages.load(LabelledImages.Split.TEST);
+        TokenizerTraining.Settings settings =
+                new TokenizerTraining.Settings(1, 4, 1e-3, 0, 1, 0.4, 0.25, 1, true, true, 9, 9, 0);
+        PixelImages few = grey.images().range(0, 8);
+        VqTokenizer tokenizer = new TokenizerTraining(
+                        TINY, new TokenizerImages(few, few.range(0, 3)), settings, Files.createDirectory(to))
+                .run(null, false);
+        assertEquals(14, tokenizer.grid().getWidth());
+        assertTrue(Files.exists(to.resolve("sheet.png")));
+    }
+
+    @Test
+    void explainsItselfInALine() throws IOException {
+        fails(2, "--epochs must be at least 1", "--epochs", "0");
+        fails(2, "--lr must be above 0", "--lr", "0");
+        fails(2, "--end-lr must be 0 to --lr", "--end-lr", "1");
+        fails(2, "--image-size must be at least 1", "--image-size", "-3");
+        fails(2, "--config and --vq-model exclude each other", "--vq-model", "VQ-8");
+        fails(2, "codebook_size must be 1 to", "--codebook-size", "0");
+        fails(2, "--batch-size must be at most the 24 training images", "--batch-size", "25");
+        fails(1, "images whose sides are multiples of it, got 7 x 7 pixels", "--image-size", "7");
+        Files.write(data.resolve("train.bin"), new byte[5]);
+        fails(1, "is no binary file of CIFAR-10: it has 5 bytes");
+        Files.delete(data.resolve("train.bin"));
+        fails(1, "only test files of CIFAR-10");
+        Files.delete(data.resolve("test.bin"));
+        fails(1, "no ");
+        data = folder.resolve("none");
+        fails(1, "none does not exist");
+    }
+
+    @Test
+    void refusesTheStateOfAnotherTokenizer() throws IOException {
+        assertEquals(0, train("--epochs", "1"), err::toString);
+        fails(1, "is of another tokenizer", "--resume", "--codebook-size", "20");
+    }
+
+    private static String[] with(String[] options, String... more) {
+        List<String> all = new ArrayList<>(List.of(options));
+        all.addAll(List.of(more));
+        return all.toArray(String[]::new);
+    }
+
+    private void fails(int code, String message, String... options) {
+        assertEquals(code, train(options), () -> out + " " + err);
+        String last = err.toString().lines().reduce((a, b) -> b).orElse("");
+        assertTrue(last.startsWith("npp: ") && last.contains(message), err::toString);
+    }
+
+    private int train(String... options) {
+        out.getBuffer().setLength(0);
+        err.getBuffer().setLength(0);
+        List<String> args = new ArrayList<>(List.of(
+                "train-tokenizer", "--data", data.toString(), "--config", config.toString(), "--out", to.toString()));
+        List<String> given = List.of(options);
+        if (!given.contains("--image-size")) {
+            args.addAll(List.of("--image-size", "16"));
+        }
+        if (!given.contains("--batch-size")) {
+            args.addAll(List.of("--batch-size", "8"));
+        }
+        args.addAll(given);
+        return Npp.run(
+                List.of(new TrainTokenizerCommand(() -> BACKEND)),
+                new PrintWriter(out, true),
+                new PrintWriter(err, true),
+                args.toArray(String[]::new));
+    }
+}
