@@ -2,13 +2,14 @@ package org.npp4j.samples;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GptSpec;
@@ -19,9 +20,6 @@ import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 
 /** Codes that were extracted before, read as they are needed. */
 final class StoredCodes implements TrainingData {
-    private static final String TEN_CROP = "ten_crop";
-    /** Beside the folder of ten crops, that of the same images at another crop range. */
-    private static final String OTHER_CROPS = "_105";
     /** Images whose codes tell one store from another; reading all of a large one would take hours. */
     private static final int HASHED = 200;
 
@@ -47,14 +45,12 @@ final class StoredCodes implements TrainingData {
      * @throws IOException if they cannot be read
      */
     static StoredCodes open(Path path, Path testPath, ImageTokenizer tokenizer) throws IOException {
-        Path absolute = path.toAbsolutePath().normalize();
-        Path other = absolute.resolveSibling(absolute.getFileName() + OTHER_CROPS);
-        boolean otherCrops = absolute.endsWith(TEN_CROP) && Files.exists(other);
+        Optional<Path> other = CodeStore.otherCrops(path);
         CodeStore codes = CodeStore.open(path);
         try {
             return new StoredCodes(
                     codes,
-                    otherCrops ? CodeStore.open(other) : null,
+                    other.isPresent() ? CodeStore.open(other.get()) : null,
                     testPath == null ? null : CodeStore.open(testPath),
                     tokenizer);
         } catch (IOException | RuntimeException e) {
@@ -65,17 +61,22 @@ final class StoredCodes implements TrainingData {
 
     @Override
     public Integer vocabulary() {
-        return null;
+        return orNull(codes.vocabulary());
     }
 
     @Override
     public Integer classes() {
-        return null;
+        return orNull(codes.classes());
     }
 
+    private static Integer orNull(OptionalInt value) {
+        return value.isPresent() ? value.getAsInt() : null;
+    }
+
+    /** Of published codes the number of tokens alone is known. */
     @Override
     public TokenGrid grid() {
-        return null;
+        return codes.description().isPresent() ? codes.grid() : null;
     }
 
     @Override
@@ -168,11 +169,13 @@ final class StoredCodes implements TrainingData {
     }
 
     @Override
-    public void close() throws IOException {
-        try (CodeStore ignoredCodes = codes;
-                CodeStore ignoredOther = otherCrops;
-                CodeStore ignoredTest = testCodes) {
-            // each is closed, whatever the others do
+    public void close() {
+        codes.close();
+        if (otherCrops != null) {
+            otherCrops.close();
+        }
+        if (testCodes != null) {
+            testCodes.close();
         }
     }
 

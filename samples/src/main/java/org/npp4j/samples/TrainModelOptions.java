@@ -37,25 +37,22 @@ final class TrainModelOptions {
     @Option(
             names = "--image-size",
             paramLabel = "N",
-            description = "Side of the images in pixels. Default: 256; with --data that of the tokenizer.")
+            description = "Side of the images in pixels. Default: 256; or what the codes or the tokenizer say.")
     private Integer imageSize;
 
     @Option(
             names = "--downsample-size",
             paramLabel = "F",
-            description = "Pixels of a token in each direction. Default: 16; with --data that of the tokenizer.")
+            description = "Pixels of a token in each direction. Default: 16; or what the codes or the tokenizer say.")
     private Integer downsampling;
 
-    @Option(
-            names = "--num-classes",
-            paramLabel = "K",
-            description = "Classes. Default: 1000; with --data those of the images.")
+    @Option(names = "--num-classes", paramLabel = "K", description = "Classes. Default: 1000; or what the data say.")
     private Integer classes;
 
     @Option(
             names = "--vocab-size",
             paramLabel = "V",
-            description = "Codes of the tokenizer. Default: 16384; with --data those of the tokenizer.")
+            description = "Codes of the tokenizer. Default: 16384; or what the codes or the tokenizer say.")
     private Integer vocabulary;
 
     @Option(
@@ -122,7 +119,7 @@ final class TrainModelOptions {
         TokenGrid grid = TokenGrid.of(pixels / factor, pixels / factor);
         if (ofData != null && !ofData.equals(grid)) {
             throw new IllegalArgumentException("--image-size and --downsample-size give a " + grid
-                    + ", the tokenizer a " + ofData + ". Leave them out");
+                    + ", the codes are of a " + ofData + ". Leave them out");
         }
         return grid;
     }

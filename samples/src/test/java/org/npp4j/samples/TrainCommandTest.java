@@ -25,6 +25,7 @@ import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.checkpoint.TensorFile;
+import org.npp4j.llamagen.files.NpyFile;
 import org.npp4j.llamagen.images.IdxFile;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
@@ -249,6 +250,71 @@ class TrainCommandTest {
         assertTrue(err.toString().contains("has no state of the optimizer"), err::toString);
         assertEquals(1, train("missing", "--init-from", folder.resolve("no.pt").toString()));
         assertTrue(err.toString().contains("--init-from: there is no file"), err::toString);
+    }
+
+    /** Published layout: an array of crops and a label for each image. */
+    @Test
+    void trainsOnStoredCodes() throws IOException {
+        Path codes = folder.resolve("ten_crop");
+        writeCodes(codes, 24, 3, 9);
+        writeCodes(folder.resolve("ten_crop_105"), 24, 3, 9);
+        writeCodes(folder.resolve("test"), 6, 1, 9);
+        List<String> arguments = new ArrayList<>(List.of(
+                "train",
+                "--code-path",
+                codes.toString(),
+                "--test-code-path",
+                folder.resolve("test").toString(),
+                "--image-size",
+                "64",
+                "--vocab-size",
+                "9",
+                "--num-classes",
+                "3",
+                "--vq-ckpt",
+                codebook.toString()));
+        arguments.addAll(SETTINGS);
+        arguments.addAll(List.of("--out", folder.resolve("run").toString()));
+        assertEquals(0, npp(arguments.toArray(String[]::new)), err::toString);
+        TrainingCheckpoint last = TrainingCheckpoint.latest(
+                        folder.resolve("run").resolve("checkpoints"))
+                .orElseThrow();
+        assertEquals(9, last.step());
+        assertEquals("24", last.data().get("images"));
+        assertEquals("24", last.data().get("other crops, images"));
+        assertTrue(last.testLoss().isPresent());
+        assertTrue(Files.exists(folder.resolve("run/samples/step-000000009.png")));
+
+        // the same codes, but one is outside the vocabulary
+        writeCodes(codes, 24, 3, 9, 13);
+        arguments.set(
+                arguments.indexOf(folder.resolve("run").toString()),
+                folder.resolve("damaged").toString());
+        assertEquals(1, npp(arguments.toArray(String[]::new)));
+        assertTrue(err.toString().contains("13.npy holds the code 9"), err::toString);
+        arguments.set(arguments.indexOf("64"), "128");
+        arguments.set(
+                arguments.indexOf(folder.resolve("damaged").toString()),
+                folder.resolve("other").toString());
+        assertEquals(2, npp(arguments.toArray(String[]::new)));
+        assertTrue(err.toString().contains("holds 16 tokens an image, but"), err::toString);
+    }
+
+    /** The given images have the code "vocabulary", which is one too large. */
+    private static void writeCodes(Path set, int images, int crops, int vocabulary, int... damaged) throws IOException {
+        Path codes = Files.createDirectories(set.resolve("imagenet64_codes"));
+        Path labels = Files.createDirectories(set.resolve("imagenet64_labels"));
+        Random random = new Random(5);
+        for (int image = 0; image < images; image++) {
+            int[] rows = random.ints(crops * 16L, 0, vocabulary).toArray();
+            for (int each : damaged) {
+                if (each == image) {
+                    Arrays.fill(rows, vocabulary);
+                }
+            }
+            NpyFile.writeInt64(codes.resolve(image + ".npy"), rows, 1, crops, 16);
+            NpyFile.writeInt64(labels.resolve(image + ".npy"), new int[] {image % CLASSES});
+        }
     }
 
     @Test
