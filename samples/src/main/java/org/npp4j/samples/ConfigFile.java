@@ -35,7 +35,7 @@ record ConfigFile(Path file, Map<String, String> arguments) {
     private static final Set<String> NOT_IN_FILES = Set.of("--config", "--resume", "--allow-changes", "--help", "-h");
 
     /** What a run that goes on elsewhere, or further, does not take over. */
-    private static final Set<String> NOT_KEPT = Set.of("--steps", "--out", "--results-dir");
+    private static final Set<String> NOT_KEPT = Set.of("--steps", "--out", "--results-dir", "--ui");
 
     /**
      * Reads a file.

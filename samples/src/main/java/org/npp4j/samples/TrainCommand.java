@@ -332,6 +332,10 @@ final class TrainCommand implements Callable<Integer> {
                     .versions(Versions.all())
                     .recomputeBlocks(run.recompute())
                     .observer(monitor);
+            if (run.uiPort() != null) {
+                builder.listeners(TrainingUi.start(run.uiPort(), run.logEvery()));
+                log().info("Training UI: http://localhost:{}/train", run.uiPort());
+            }
             if (run.steps() != null) {
                 builder.stopAfter(run.steps());
             }

@@ -8,6 +8,7 @@ import picocli.CommandLine.Option;
 /** Options of {@code npp train} that say where a run starts and ends, what it keeps, and what one sees of it. */
 final class TrainRunOptions {
     private static final long MILLIS_PER_MINUTE = 60_000;
+    private static final int MAX_PORT = 65535;
 
     @Option(
             names = "--steps",
@@ -108,6 +109,16 @@ final class TrainRunOptions {
             description = "Guidance of the sheets, at least 1 (none). Default: ${DEFAULT-VALUE}.")
     private double guidance;
 
+    @Option(
+            names = "--ui",
+            paramLabel = "PORT",
+            description = "Show Deeplearning4j's training UI on this port, such as 9000. ./npp fetches it (70 MB).")
+    private Integer uiPort;
+
+    Integer uiPort() {
+        return uiPort;
+    }
+
     Integer steps() {
         return steps;
     }
@@ -163,6 +174,7 @@ final class TrainRunOptions {
      */
     void requireUsable() {
         require(steps == null || steps >= 1, "--steps must be at least 1, but is " + steps);
+        require(uiPort == null || uiPort >= 1 && uiPort <= MAX_PORT, "--ui is a port, 1 to 65535, but is " + uiPort);
         require(logEvery >= 1, "--log-every must be at least 1, but is " + logEvery);
         require(samples >= 1, "--num-samples must be at least 1, but is " + samples);
         require(guidance >= 1, "--cfg-scale must be at least 1, but is " + guidance);
