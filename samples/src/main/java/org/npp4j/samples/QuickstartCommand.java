@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import org.npp4j.llamagen.files.AtomicFile;
+import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.ReportPage;
 import org.npp4j.samples.report.SampleSheet;
@@ -158,7 +159,7 @@ final class QuickstartCommand implements Callable<Integer> {
     private String summary(QuickstartReport report) {
         return String.format(
                 Locale.ROOT,
-                "%n%-6s %10s %12s %22s%n%-6s %8.1f s %12.0f %22.3f%n%-6s %8.1f s %12.0f %22.3f%n%-6s %10.3f %12.3f%n%n"
+                "%n%-6s %10s %12s %22s%n%-6s %8.1f s %12.0f %22.3f%n%-6s %8.1f s %12.0f %22.3f%n%-6s %10.3f %12.3f%n%s%n"
                         + "Report: %s",
                 "",
                 "training",
@@ -175,7 +176,23 @@ final class QuickstartCommand implements Callable<Integer> {
                 "ratio",
                 report.ratio().trainSeconds(),
                 report.ratio().trainGflop(),
+                drawn(report.ntp().drawn(), report.npp().drawn()),
                 out.resolve("report.html"));
+    }
+
+    private static String drawn(DrawnScores ntp, DrawnScores npp) {
+        return ntp == null || npp == null
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        "%nFID(%s): NTP %.2f, NPP %.2f; of the class asked for: NTP %.1f %%, NPP %.1f %% (test images:"
+                                + " %.1f %%)%n",
+                        ntp.network(),
+                        ntp.fid(),
+                        npp.fid(),
+                        100 * ntp.classifierAgreement(),
+                        100 * npp.classifierAgreement(),
+                        100 * ntp.referenceAgreement());
     }
 
     /** Not a constant: the help, which loads this class too, should not wait for the logger's configuration. */

@@ -149,9 +149,8 @@ public final class GptParity {
             JsonNode settings = new ObjectMapper().readTree(Files.readString(config));
             JsonNode model = settings.path("config");
             if (model.has("codebook_size") || model.has("stages")) {
-                throw new IllegalArgumentException(config
-                        + " describes no GPT and no VQ tokenizer; nothing else can be compared so far. Its keys: "
-                        + keys(model));
+                throw new IllegalArgumentException(
+                        config + " describes no GPT, but a VQ tokenizer or an ECAR. Its keys: " + keys(model));
             }
             return settings;
         } catch (JsonProcessingException e) {

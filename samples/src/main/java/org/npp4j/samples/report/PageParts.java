@@ -41,6 +41,10 @@ final class PageParts {
         return fixed(value, 3);
     }
 
+    static String percent(double share) {
+        return fixed(100 * share, 1) + " %";
+    }
+
     static String seconds(double value) {
         return value < 100 ? fixed(value, 1) + " s" : fixed(value, 0) + " s";
     }

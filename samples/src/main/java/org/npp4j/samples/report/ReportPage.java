@@ -6,6 +6,7 @@ import static org.npp4j.samples.report.PageParts.javaScript;
 import static org.npp4j.samples.report.PageParts.json;
 import static org.npp4j.samples.report.PageParts.loss;
 import static org.npp4j.samples.report.PageParts.machine;
+import static org.npp4j.samples.report.PageParts.percent;
 import static org.npp4j.samples.report.PageParts.ratio;
 import static org.npp4j.samples.report.PageParts.resource;
 import static org.npp4j.samples.report.PageParts.rows;
@@ -115,6 +116,20 @@ public final class ReportPage {
                 fixed(ntp.testPerplexity(), 2),
                 fixed(npp.testPerplexity(), 2),
                 ratio(npp.testPerplexity() / ntp.testPerplexity())));
+        if (ntp.drawn() != null && npp.drawn() != null) {
+            rows.add(costRow(
+                    "FID(" + ntp.drawn().network() + ") of " + count(ntp.drawn().images()) + " drawn against "
+                            + count(ntp.drawn().referenceImages()) + " test images",
+                    fixed(ntp.drawn().fid(), 2),
+                    fixed(npp.drawn().fid(), 2),
+                    ratio(npp.drawn().fid() / ntp.drawn().fid())));
+            rows.add(costRow(
+                    "Drawn images that " + ntp.drawn().network() + " assigns to the class asked for (test images: "
+                            + percent(ntp.drawn().referenceAgreement()) + ")",
+                    percent(ntp.drawn().classifierAgreement()),
+                    percent(npp.drawn().classifierAgreement()),
+                    ratio(npp.drawn().classifierAgreement() / ntp.drawn().classifierAgreement())));
+        }
         return rows;
     }
 

@@ -74,7 +74,8 @@ class ReportPageTest {
                 ntp.parameters(),
                 ntp.stages(),
                 broken,
-                ntp.modelFile());
+                ntp.modelFile(),
+                null);
         String html = ReportPage.render(
                 new QuickstartReport(
                         withGap,
@@ -99,6 +100,9 @@ class ReportPageTest {
         assertTrue(markup.contains("66.8 s against 103 s"));
         for (String shown : List.of(
                 "1.453",
+                "FID(cnn-made-up) of 500 drawn against 2,000 test images",
+                "32.40",
+                "88.0 %",
                 "1.392",
                 "3,840,000",
                 "OPENBLAS",
