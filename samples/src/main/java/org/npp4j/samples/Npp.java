@@ -73,6 +73,7 @@ public final class Npp implements Runnable {
                         new PrepareCommand(),
                         new ExtractCodesCommand(Backend::start),
                         new CheckCodesCommand(Backend::start),
+                        new TrainCommand(Backend::start),
                         new TrainTokenizerCommand(Backend::start),
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),

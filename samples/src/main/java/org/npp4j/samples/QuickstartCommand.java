@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -15,7 +14,6 @@ import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.ReportPage;
-import org.npp4j.samples.report.RunEnvironment;
 import org.npp4j.samples.report.SampleSheet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -117,7 +115,7 @@ final class QuickstartCommand implements Callable<Integer> {
                 Duration.between(started, Instant.now()).toMillis() / 1e3,
                 result.data(),
                 settings(result),
-                environment(machine, started),
+                machine.environment(started, spec),
                 result.determinism(),
                 pictures);
         AtomicFile.writeText(out.resolve("report.json"), report.toJson());
@@ -156,24 +154,6 @@ final class QuickstartCommand implements Callable<Integer> {
         settings.put("seed", seed);
         settings.putAll(result.settings());
         return settings;
-    }
-
-    private RunEnvironment environment(Backend machine, Instant started) {
-        return new RunEnvironment(
-                started.truncatedTo(ChronoUnit.SECONDS).toString(),
-                "npp "
-                        + String.join(
-                                " ", spec.root().commandLine().getParseResult().originalArgs()),
-                Versions.all(),
-                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
-                        + System.getProperty("os.arch"),
-                Runtime.getRuntime().availableProcessors(),
-                Runtime.getRuntime().maxMemory() / (double) (1L << 30),
-                machine.name(),
-                machine.blas(),
-                machine.threads(),
-                machine.blasThreads(),
-                machine.devices());
     }
 
     private String summary(QuickstartReport report) {
