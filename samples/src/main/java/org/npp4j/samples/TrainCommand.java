@@ -312,7 +312,6 @@ final class TrainCommand implements Callable<Integer> {
         usePrecision(plan);
         TrainSummary summary = TrainSummary.of(model.label(), plan, images, batches.batchesPerEpoch(), run.recompute());
         summary.lines(Arithmetic.describe(machine)).forEach(line -> log().info("{}", line));
-        AtomicFile.writeText(folder.resolve(CONFIG), "# Settings of this run, for --resume\n" + ConfigFile.yaml(spec));
         ImageTokenizer tokenizer = images.tokenizer();
         SampleSheets sheets = tokenizer == null
                 ? null
@@ -343,6 +342,9 @@ final class TrainCommand implements Callable<Integer> {
             if (checkpoint != null) {
                 log().info("Going on after step {}", trainer.step());
             }
+            // only now: what failed before can be called again
+            AtomicFile.writeText(
+                    folder.resolve(CONFIG), "# Settings of this run, for --resume\n" + ConfigFile.yaml(spec));
             try (StopAtExit ignored = new StopAtExit(trainer)) {
                 trainer.run();
                 monitor.close();

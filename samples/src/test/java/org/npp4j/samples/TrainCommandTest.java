@@ -344,6 +344,14 @@ class TrainCommandTest {
         assertUsage("does not divide", data("--patch-stages", "3:5"));
         assertUsage("Batch size 99 is not possible", data("--global-batch-size", "99"));
         assertUsage("--keep-last must be at least 1", data("--keep-last", "0"));
+        assertUsage("--ui is a port", data("--ui", "0"));
+    }
+
+    /** The UI is no dependency of the tests. */
+    @Test
+    void theUiIsOptional() {
+        assertEquals(1, train("run", "--ui", "9000"));
+        assertTrue(err.toString().contains("--ui needs Deeplearning4j's training UI on the class path"), err::toString);
     }
 
     private String[] data(String... further) {
