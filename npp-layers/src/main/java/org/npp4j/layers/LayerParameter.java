@@ -21,16 +21,18 @@ record LayerParameter(String name, Kind kind, long... shape) {
         /** A scale for every unit, initially 1. Not decayed. */
         GAIN,
         /** A number that is added to every unit, initially the layer's biasInit, which is 0 by default. */
-        BIAS
+        BIAS,
+        /** As WEIGHT, but initially 0. Decayed. */
+        ZERO_WEIGHT
     }
 
     /** Whether it takes weight decay. */
     boolean decayed() {
-        return kind == Kind.WEIGHT || kind == Kind.TABLE || kind == Kind.UNIT_TABLE;
+        return kind == Kind.WEIGHT || kind == Kind.ZERO_WEIGHT || kind == Kind.TABLE || kind == Kind.UNIT_TABLE;
     }
 
     char order() {
-        return kind == Kind.WEIGHT ? 'f' : 'c';
+        return kind == Kind.WEIGHT || kind == Kind.ZERO_WEIGHT ? 'f' : 'c';
     }
 
     long length() {

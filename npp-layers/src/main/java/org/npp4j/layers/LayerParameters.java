@@ -79,6 +79,7 @@ final class LayerParameters implements ParamInitializer {
         switch (parameter.kind()) {
             case GAIN -> segment.assign(1);
             case BIAS -> segment.assign(layer.getBiasInit());
+            case ZERO_WEIGHT -> segment.assign(0);
             case UNIT_TABLE, FIXED_UNIT_TABLE -> Nd4j.exec(
                     new GaussianDistribution(segment, 0, 1 / Math.sqrt(shape[1])));
             default -> layer.getWeightInitFn().init(shape[0], shape[1], shape, parameter.order(), segment);

@@ -12,13 +12,14 @@ import org.nd4j.shade.jackson.annotation.JsonProperty;
 import org.npp4j.layers.impl.TransformerBlockImpl;
 
 /**
- * A pre-norm Llama block with causal attention and two-dimensional rotary positions:
+ * A pre-norm Llama block, with causal attention and two-dimensional rotary positions unless it is told otherwise:
  *
  * <p>h = x + drop(attention(rmsnorm(x)) Wo), out = h + drop((silu(n W1) * (n W3)) W2) with n = rmsnorm(h).
  *
  * <ul>
  *   <li>input and output: [B, T, D], NWC. T = C + K - 1: C condition tokens, then all but the last of the K patches of the
- *       grid. The patch side, and with it the rotary table, follows from T
+ *       grid. The patch side, and with it the rotary table, follows from T. A block without a grid has no rotary positions
+ *       and takes any T that its {@link AttentionMask} takes
  *   <li>{@value #QKV_WEIGHT}: [D, (H + 2 G) E], columns query | key | value; E = D / H
  *   <li>{@value #OUT_WEIGHT}: [D, D]
  *   <li>{@value #GATE_WEIGHT}, {@value #UP_WEIGHT}: [D, F]; {@value #DOWN_WEIGHT}: [F, D]
@@ -57,8 +58,12 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
 
     private static final long serialVersionUID = 1L;
 
+    /** Null for no rotary positions. */
     @JsonProperty
     private TokenGrid grid;
+
+    @JsonProperty
+    private AttentionMask mask = AttentionMask.CAUSAL;
 
     @JsonProperty
     private int conditionTokens;
@@ -96,6 +101,7 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
         super(builder);
         nOut = nIn;
         grid = builder.grid;
+        mask = builder.mask;
         conditionTokens = builder.conditionTokens;
         heads = builder.heads;
         keyValueHeads = builder.keyValueHeads == 0 ? builder.heads : builder.keyValueHeads;
@@ -134,14 +140,22 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
     public InputType getOutputType(int layerIndex, InputType inputType) {
         long length = requireSequence(inputType).getTimeSeriesLength();
         if (length > 0) {
-            grid.patchSideFor(length - conditionTokens + 1);
+            mask.over(length);
+            if (grid != null) {
+                grid.patchSideFor(length - conditionTokens + 1);
+            }
         }
         return super.getOutputType(layerIndex, inputType);
     }
 
-    /** {@return the token grid} */
+    /** {@return the token grid; null for a block without rotary positions} */
     public TokenGrid getGrid() {
         return grid;
+    }
+
+    /** {@return which positions a position sees} */
+    public AttentionMask getMask() {
+        return mask;
     }
 
     /** {@return C, the condition tokens before the grid} */
@@ -199,14 +213,17 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
         return recompute;
     }
 
-    /** 2 T D ((H + 2 G) E + D + 3 F) for the weights and 4 T T D for the attention. */
+    /**
+     * 2 T D ((H + 2 G) E + D + 3 F) for the weights and 4 D for each pair of positions in the attention, T T of them if it
+     * is causal.
+     */
     @Override
     public double forwardOperations(long positions) {
         double weights = parameters().stream()
                 .filter(parameter -> parameter.kind() == LayerParameter.Kind.WEIGHT)
                 .mapToDouble(LayerParameter::length)
                 .sum();
-        return 2 * positions * weights + 4.0 * positions * positions * nIn;
+        return 2 * positions * weights + 4 * mask.pairs(positions) * nIn;
     }
 
     @Override
@@ -233,7 +250,8 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
             return false;
         }
         TransformerBlock that = (TransformerBlock) other;
-        return grid.equals(that.grid)
+        return Objects.equals(grid, that.grid)
+                && mask.equals(that.mask)
                 && conditionTokens == that.conditionTokens
                 && heads == that.heads
                 && keyValueHeads == that.keyValueHeads
@@ -255,6 +273,7 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
     public static class Builder extends FeedForwardLayer.Builder<Builder> {
         private final TokenGrid grid;
         private final int heads;
+        private AttentionMask mask = AttentionMask.CAUSAL;
         private int keyValueHeads;
         private int conditionTokens = 1;
         private int feedForwardWidth;
@@ -277,6 +296,29 @@ public class TransformerBlock extends SequenceLayer implements OperationCount {
                     Objects.requireNonNull(grid, "TransformerBlock needs a token grid: TokenGrid.of(height, width)");
             this.heads = heads;
             this.feedForwardWidth = feedForwardWidth;
+        }
+
+        /**
+         * A block without rotary positions, for sequences that carry their positions themselves ({@link LearnedPositions}).
+         *
+         * @param heads H, at least 1
+         * @param feedForwardWidth F, at least 1
+         */
+        public Builder(int heads, int feedForwardWidth) {
+            grid = null;
+            this.heads = heads;
+            this.feedForwardWidth = feedForwardWidth;
+        }
+
+        /**
+         * Which positions a position sees.
+         *
+         * @param mask causal by default
+         * @return this
+         */
+        public Builder mask(AttentionMask mask) {
+            this.mask = Objects.requireNonNull(mask, "A block without a mask of its own has AttentionMask.CAUSAL");
+            return this;
         }
 
         /**

@@ -5,13 +5,15 @@ import java.util.List;
 import java.util.Objects;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.function.ToDoubleFunction;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.deeplearning4j.optimize.api.TrainingListener;
 import org.npp4j.layers.PatchAverage;
 
 /**
- * Stops training with a {@link TrainingDivergedException} when the score or the gradient is NaN or infinite.
+ * Stops training with a {@link TrainingDivergedException} when the score or the gradient is NaN or infinite, or, if there
+ * is a limit, when the loss is above it.
  *
  * <p>It fires when the gradient has been computed and before the parameters are updated, so the network still holds the
  * parameters of the last good step. Looking at the gradient costs one pass over it an iteration. Early stopping catches
@@ -19,6 +21,8 @@ import org.npp4j.layers.PatchAverage;
  */
 public final class DivergenceGuard extends BaseTrainingListener {
     private final Supplier<Path> lastCheckpoint;
+    private final ToDoubleFunction<Model> loss;
+    private final double largestLoss;
 
     /** A guard for a run without checkpoints. */
     public DivergenceGuard() {
@@ -31,6 +35,24 @@ public final class DivergenceGuard extends BaseTrainingListener {
      * @param lastCheckpoint the last good checkpoint, or null while there is none; asked when training diverges
      */
     public DivergenceGuard(Supplier<Path> lastCheckpoint) {
+        this(lastCheckpoint, model -> Double.NaN, Double.POSITIVE_INFINITY);
+    }
+
+    /**
+     * A guard that stops an explosion, too.
+     *
+     * @param lastCheckpoint the last good checkpoint, or null while there is none; asked when training diverges
+     * @param loss of the iteration: what is compared with the limit, such as {@code PatchOutputLayer::crossEntropy}, since
+     *     the score has regularization terms
+     * @param largestLoss training stops above it; above 0
+     * @throws IllegalArgumentException if the limit is not above 0
+     */
+    public DivergenceGuard(Supplier<Path> lastCheckpoint, ToDoubleFunction<Model> loss, double largestLoss) {
+        if (!(largestLoss > 0)) {
+            throw new IllegalArgumentException("The largest loss must be above 0, got " + largestLoss);
+        }
+        this.loss = Objects.requireNonNull(loss, "The loss to compare with the limit is null");
+        this.largestLoss = largestLoss;
         this.lastCheckpoint = Objects.requireNonNull(
                 lastCheckpoint, "The supplier of the last checkpoint is null. Use new DivergenceGuard() without one");
     }
@@ -44,6 +66,10 @@ public final class DivergenceGuard extends BaseTrainingListener {
         double norm = GlobalNormClipping.norm(model);
         if (!Double.isFinite(norm)) {
             throw diverged(model, "The score is " + score + " but the norm of the gradient is " + norm, score);
+        }
+        double current = loss.applyAsDouble(model);
+        if (current > largestLoss) {
+            throw diverged(model, "The loss is " + current + ", above the limit of " + largestLoss, current);
         }
     }
 

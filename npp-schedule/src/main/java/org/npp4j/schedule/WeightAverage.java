@@ -108,6 +108,18 @@ public final class WeightAverage extends BaseTrainingListener {
         return updates;
     }
 
+    /**
+     * The average itself, in the order of {@code network.params()}. A view: not to be changed, and not to be kept beyond the
+     * next step.
+     *
+     * @return a vector [P]
+     * @throws IllegalStateException if the average is applied to a network at the moment
+     */
+    public INDArray vector() {
+        requireAtHome();
+        return average;
+    }
+
     @Override
     public void iterationDone(Model model, int iteration, int epoch) {
         update(model);

@@ -62,6 +62,26 @@ class DivergenceGuardTest {
     }
 
     @Test
+    void stopsAtALossAboveTheLimit() {
+        double[] losses = {1.9, 2.0, 2.1};
+        Model model = TokenNetworks.network(Kind.GRAPH);
+        model.setListeners(new DivergenceGuard(() -> null, of -> losses[NetworkAccess.iteration(of)], 2));
+        TokenNetworks.fit(model, TokenNetworks.batch(0));
+        TokenNetworks.fit(model, TokenNetworks.batch(1));
+        double[] good = model.params().toDoubleVector();
+        TrainingDivergedException stop =
+                assertThrows(TrainingDivergedException.class, () -> TokenNetworks.fit(model, TokenNetworks.batch(2)));
+        assertTrue(
+                stop.getMessage().startsWith("The loss is 2.1, above the limit of 2.0 at iteration 2"),
+                stop::getMessage);
+        assertEquals(2.1, stop.score());
+        assertArrayEquals(good, model.params().toDoubleVector());
+        assertTrue(assertThrows(IllegalArgumentException.class, () -> new DivergenceGuard(() -> null, of -> 0, 0))
+                .getMessage()
+                .contains("The largest loss must be above 0, got 0.0"));
+    }
+
+    @Test
     void stopsAtBadGradients() {
         Model model = TokenNetworks.network(Kind.GRAPH);
         model.setListeners(

@@ -3,6 +3,8 @@ package org.npp4j.samples;
 import java.io.ByteArrayOutputStream;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -14,8 +16,10 @@ import org.nd4j.linalg.api.environment.Nd4jEnvironment;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.factory.Nd4jBackend;
 import org.npp4j.layers.kernel.Products;
+import org.npp4j.samples.report.RunEnvironment;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import picocli.CommandLine.Model.CommandSpec;
 
 /**
  * The ND4J backend that runs the arithmetic: checked once, before anything else, and described for the report.
@@ -198,6 +202,32 @@ record Backend(String name, String blas, int threads, int blasThreads, String de
             }
         }
         return String.join(", ", names);
+    }
+
+    /**
+     * What a run is made with.
+     *
+     * @param started when it began
+     * @param command that was called
+     * @return for a report
+     */
+    RunEnvironment environment(Instant started, CommandSpec command) {
+        return new RunEnvironment(
+                started.truncatedTo(ChronoUnit.SECONDS).toString(),
+                "npp "
+                        + String.join(
+                                " ",
+                                command.root().commandLine().getParseResult().originalArgs()),
+                Versions.all(),
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
+                        + System.getProperty("os.arch"),
+                Runtime.getRuntime().availableProcessors(),
+                Runtime.getRuntime().maxMemory() / (double) (1L << 30),
+                name,
+                blas,
+                threads,
+                blasThreads,
+                devices);
     }
 
     /** The backend in words, for the log. */

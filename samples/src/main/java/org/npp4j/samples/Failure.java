@@ -14,6 +14,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
 import org.npp4j.llamagen.checkpoint.TensorMismatchException;
+import org.npp4j.schedule.TrainingDivergedException;
 
 /**
  * The one place that turns whatever was thrown into one line for the user.
@@ -26,6 +27,7 @@ final class Failure {
     private static final Set<Class<?>> SELF_EXPLAINING = Set.of(
             IllegalArgumentException.class,
             IllegalStateException.class,
+            TrainingDivergedException.class,
             IOException.class,
             FileNotFoundException.class);
 

@@ -125,6 +125,11 @@ final class MemoryGuard {
                 : 0;
     }
 
+    /** {@return what this process takes} */
+    static long residentBytes() {
+        return residentBytes(STATUS);
+    }
+
     /** Without the pages of mapped files where the system tells, because it can drop those. */
     static long residentBytes(Path status) {
         try {

@@ -6,6 +6,8 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
+import org.npp4j.ecar.EcarConfig;
+import org.npp4j.ecar.EcarParity;
 import org.npp4j.llamagen.files.NpzFile;
 import org.npp4j.llamagen.parity.Comparison;
 import org.npp4j.llamagen.parity.GptParity;
@@ -48,7 +50,8 @@ final class ParityCommand implements Callable<Integer> {
             names = "--config",
             required = true,
             paramLabel = "FILE",
-            description = "JSON: the GPT or VQ tokenizer under \"config\", the training steps under \"training\".")
+            description =
+                    "JSON: the GPT, VQ tokenizer or ECAR under \"config\", the training steps under \"training\".")
     private Path config;
 
     @Option(
@@ -80,9 +83,7 @@ final class ParityCommand implements Callable<Integer> {
         }
         backend.get();
         try (NpzFile arrays = NpzFile.open(golden)) {
-            ParityReport report = VqParity.describes(config)
-                    ? VqParity.compare(checkpoint, config, arrays, tolerance)
-                    : GptParity.compare(checkpoint, config, arrays, tolerance);
+            ParityReport report = compare(arrays);
             print(report, spec.commandLine().getOut());
             if (report.comparisons().isEmpty()) {
                 throw new AppException(golden + " has no array to compare");
@@ -93,6 +94,15 @@ final class ParityCommand implements Callable<Integer> {
             }
         }
         return 0;
+    }
+
+    private ParityReport compare(NpzFile arrays) throws IOException {
+        if (EcarConfig.describes(config)) {
+            return EcarParity.compare(checkpoint, config, arrays, tolerance);
+        }
+        return VqParity.describes(config)
+                ? VqParity.compare(checkpoint, config, arrays, tolerance)
+                : GptParity.compare(checkpoint, config, arrays, tolerance);
     }
 
     private static void print(ParityReport report, PrintWriter out) {

@@ -5,16 +5,15 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
-import java.time.temporal.ChronoUnit;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
 import org.npp4j.llamagen.files.AtomicFile;
+import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.ReportPage;
-import org.npp4j.samples.report.RunEnvironment;
 import org.npp4j.samples.report.SampleSheet;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -116,7 +115,7 @@ final class QuickstartCommand implements Callable<Integer> {
                 Duration.between(started, Instant.now()).toMillis() / 1e3,
                 result.data(),
                 settings(result),
-                environment(machine, started),
+                machine.environment(started, spec),
                 result.determinism(),
                 pictures);
         AtomicFile.writeText(out.resolve("report.json"), report.toJson());
@@ -157,28 +156,10 @@ final class QuickstartCommand implements Callable<Integer> {
         return settings;
     }
 
-    private RunEnvironment environment(Backend machine, Instant started) {
-        return new RunEnvironment(
-                started.truncatedTo(ChronoUnit.SECONDS).toString(),
-                "npp "
-                        + String.join(
-                                " ", spec.root().commandLine().getParseResult().originalArgs()),
-                Versions.all(),
-                System.getProperty("os.name") + " " + System.getProperty("os.version") + " "
-                        + System.getProperty("os.arch"),
-                Runtime.getRuntime().availableProcessors(),
-                Runtime.getRuntime().maxMemory() / (double) (1L << 30),
-                machine.name(),
-                machine.blas(),
-                machine.threads(),
-                machine.blasThreads(),
-                machine.devices());
-    }
-
     private String summary(QuickstartReport report) {
         return String.format(
                 Locale.ROOT,
-                "%n%-6s %10s %12s %22s%n%-6s %8.1f s %12.0f %22.3f%n%-6s %8.1f s %12.0f %22.3f%n%-6s %10.3f %12.3f%n%n"
+                "%n%-6s %10s %12s %22s%n%-6s %8.1f s %12.0f %22.3f%n%-6s %8.1f s %12.0f %22.3f%n%-6s %10.3f %12.3f%n%s%n"
                         + "Report: %s",
                 "",
                 "training",
@@ -195,7 +176,23 @@ final class QuickstartCommand implements Callable<Integer> {
                 "ratio",
                 report.ratio().trainSeconds(),
                 report.ratio().trainGflop(),
+                drawn(report.ntp().drawn(), report.npp().drawn()),
                 out.resolve("report.html"));
+    }
+
+    private static String drawn(DrawnScores ntp, DrawnScores npp) {
+        return ntp == null || npp == null
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        "%nFID(%s): NTP %.2f, NPP %.2f; of the class asked for: NTP %.1f %%, NPP %.1f %% (test images:"
+                                + " %.1f %%)%n",
+                        ntp.network(),
+                        ntp.fid(),
+                        npp.fid(),
+                        100 * ntp.classifierAgreement(),
+                        100 * npp.classifierAgreement(),
+                        100 * ntp.referenceAgreement());
     }
 
     /** Not a constant: the help, which loads this class too, should not wait for the logger's configuration. */

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -26,6 +27,7 @@ import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.losses.PatchEvaluation;
+import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.SampleSheet;
 import org.npp4j.samples.report.TrainedModel;
@@ -67,6 +69,9 @@ final class QuickstartTraining implements QuickstartRun {
     private static final int PATCH_LEVEL = 2;
     private static final double GUIDANCE = 2.0;
     private static final int IMAGES_PER_CLASS = 10;
+    /** How often {@link #IMAGES_PER_CLASS} are drawn of each class to be scored; the first of them are shown. */
+    private static final int SCORED_ROUNDS = 5;
+
     private static final int SHEET_SCALE = 2;
     private static final int SHEET_GAP = 2;
 
@@ -97,7 +102,8 @@ final class QuickstartTraining implements QuickstartRun {
                 .build();
         PatchStages nppStages = PatchStages.ofEpochs(settings.epochs(), EPOCH_RATE, PATCH_LEVEL);
         PatchStages ntpStages = PatchStages.epochs().stage(1, settings.epochs()).build();
-        Twin twin = new Twin(settings, data, codebook, spec, nppStages, trainTokens, testTokens);
+        DrawnImagesJudge judge = DrawnImagesJudge.of(data.test()).orElse(null);
+        Twin twin = new Twin(settings, data, codebook, spec, nppStages, trainTokens, testTokens, judge);
 
         List<SampleSheet> sheets = new ArrayList<>();
         sheets.add(sheet("Real images", "real.png", "Ten real images of each class", data.firstTestImages()));
@@ -159,7 +165,8 @@ final class QuickstartTraining implements QuickstartRun {
             GptSpec spec,
             PatchStages learningRateStages,
             int[][] trainTokens,
-            int[][] testTokens) {
+            int[][] testTokens,
+            DrawnImagesJudge judge) {
 
         TrainedModel train(String name, PatchStages stages, List<SampleSheet> sheets) throws IOException {
             TokenDataSetIterator batches =
@@ -182,12 +189,22 @@ final class QuickstartTraining implements QuickstartRun {
                 }
                 double nll = test(network);
                 log().info("{}: {} nats per token on the test images", name, String.format("%.4f", nll));
+                PixelImages first = draw(network, 0);
                 sheets.add(sheet(
                         name,
                         name.toLowerCase(Locale.ROOT) + ".png",
                         "Ten images of each class drawn by the model trained with " + name,
-                        draw(network)));
-                return recorder.result(network.numParams(), nll, spec.grid().tokens(), file);
+                        first));
+                DrawnScores scores = judge == null ? null : score(network, first);
+                if (scores != null) {
+                    log().info(
+                                    "{}: FID({}) {}, {} % of its images are assigned to the class asked for",
+                                    name,
+                                    scores.network(),
+                                    String.format("%.2f", scores.fid()),
+                                    String.format("%.1f", 100 * scores.classifierAgreement()));
+                }
+                return recorder.result(network.numParams(), nll, spec.grid().tokens(), file, scores);
             }
         }
 
@@ -225,14 +242,33 @@ final class QuickstartTraining implements QuickstartRun {
             return evaluation.getValue(PatchEvaluation.Metric.CROSS_ENTROPY, 1);
         }
 
-        private PixelImages draw(ComputationGraph network) {
-            int[] classes = IntStream.range(0, spec.classes() * IMAGES_PER_CLASS)
+        private int[] classes() {
+            return IntStream.range(0, spec.classes() * IMAGES_PER_CLASS)
                     .map(i -> i / IMAGES_PER_CLASS)
                     .toArray();
+        }
+
+        /** Ten images of each class; every round draws others. */
+        private PixelImages draw(ComputationGraph network, int round) {
+            int[] classes = classes();
+            TokenSamplers samplers = TokenSamplers.random(1, 0, 1, settings.seed());
             try (GptDecoder decoder = new GptDecoder(network)) {
-                return tokenizer.decode(decoder.generate(
-                        classes, Guidance.of(GUIDANCE), TokenSamplers.random(1, 0, 1, settings.seed())));
+                return tokenizer.decode(
+                        decoder.generate(classes, Guidance.of(GUIDANCE), samplers.from(round * classes.length)));
             }
+        }
+
+        private DrawnScores score(ComputationGraph network, PixelImages first) {
+            int[] classes = classes();
+            int size = first.bytesPerImage() * first.count();
+            byte[] pixels = Arrays.copyOf(first.toBytes(), SCORED_ROUNDS * size);
+            int[] asked = Arrays.copyOf(classes, SCORED_ROUNDS * classes.length);
+            for (int round = 1; round < SCORED_ROUNDS; round++) {
+                System.arraycopy(draw(network, round).toBytes(), 0, pixels, round * size, size);
+                System.arraycopy(classes, 0, asked, round * classes.length, classes.length);
+            }
+            return judge.score(
+                    new PixelImages(asked.length, first.channels(), first.height(), first.width(), pixels), asked);
         }
     }
 

@@ -28,6 +28,17 @@ final class RunLog implements AutoCloseable {
      * @return the log, to be closed at the end
      */
     static RunLog open(Path path) {
+        return open(path, false);
+    }
+
+    /**
+     * Starts logging to a file as well.
+     *
+     * @param path the file
+     * @param append whether an old one is continued, otherwise it is replaced
+     * @return the log, to be closed at the end
+     */
+    static RunLog open(Path path, boolean append) {
         ILoggerFactory factory = LoggerFactory.getILoggerFactory();
         if (!(factory instanceof LoggerContext)) {
             return new RunLog(null, null);
@@ -41,7 +52,7 @@ final class RunLog implements AutoCloseable {
         file.setContext(context);
         file.setName("run");
         file.setFile(path.toString());
-        file.setAppend(false);
+        file.setAppend(append);
         file.setEncoder(encoder);
         file.start();
         Logger root = context.getLogger(Logger.ROOT_LOGGER_NAME);

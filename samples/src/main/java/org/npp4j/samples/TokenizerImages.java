@@ -126,7 +126,8 @@ record TokenizerImages(PixelImages train, PixelImages test) {
         return image % TEST_PERIOD == TEST_PERIOD - 1 || last < TEST_PERIOD - 1 && image == last;
     }
 
-    private static PixelImages concatenated(List<PixelImages> parts) {
+    /** {@return all images, one part behind the other} */
+    static PixelImages concatenated(List<PixelImages> parts) {
         PixelImages first = parts.get(0);
         long bytes = parts.stream()
                 .mapToLong(part -> (long) part.count() * part.bytesPerImage())

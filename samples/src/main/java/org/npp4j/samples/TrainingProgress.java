@@ -38,9 +38,10 @@ final class TrainingProgress implements AutoCloseable {
     private final ProgressBar bar;
     private final long start;
     private final long totalImages;
-    private final double totalCost;
+    private final long firstImage;
     private volatile long images;
     private double loss = Double.NaN;
+    private String details = "";
     private long lastLine;
     private long lastLineImages;
 
@@ -51,10 +52,31 @@ final class TrainingProgress implements AutoCloseable {
      * @param stages its stages in order
      */
     TrainingProgress(String task, List<Stage> stages) {
-        this(task, stages, System.err, Terminal.isInteractive(), System::nanoTime);
+        this(task, stages, 0);
+    }
+
+    /**
+     * Progress of a run that goes on.
+     *
+     * @param task name of what is trained
+     * @param stages its stages in order
+     * @param firstImage images that were trained on before
+     */
+    TrainingProgress(String task, List<Stage> stages, long firstImage) {
+        this(task, stages, firstImage, System.err, Terminal.isInteractive(), System::nanoTime);
     }
 
     TrainingProgress(String task, List<Stage> stages, PrintStream out, boolean interactive, LongSupplier nanos) {
+        this(task, stages, 0, out, interactive, nanos);
+    }
+
+    TrainingProgress(
+            String task,
+            List<Stage> stages,
+            long firstImage,
+            PrintStream out,
+            boolean interactive,
+            LongSupplier nanos) {
         if (stages.isEmpty()) {
             throw new IllegalArgumentException("Progress needs at least one stage");
         }
@@ -62,8 +84,10 @@ final class TrainingProgress implements AutoCloseable {
         this.stages = List.copyOf(stages);
         this.out = out;
         this.nanos = nanos;
+        this.firstImage = firstImage;
+        images = firstImage;
+        lastLineImages = firstImage;
         totalImages = stages.stream().mapToLong(Stage::images).sum();
-        totalCost = costOf(totalImages);
         start = nanos.getAsLong();
         lastLine = start;
         bar = interactive ? bar() : null;
@@ -77,7 +101,8 @@ final class TrainingProgress implements AutoCloseable {
                 .setUpdateIntervalMillis(BAR_MILLIS)
                 .setConsumer(new ConsoleProgressBarConsumer(out))
                 .setEtaFunction(state -> timeLeft())
-                .build();
+                .build()
+                .stepTo(firstImage);
     }
 
     /**
@@ -87,6 +112,18 @@ final class TrainingProgress implements AutoCloseable {
      * @param currentLoss loss of the iteration, in nats per token
      */
     void update(long imagesSoFar, double currentLoss) {
+        update(imagesSoFar, currentLoss, "");
+    }
+
+    /**
+     * Reports an iteration.
+     *
+     * @param imagesSoFar images trained on since the start
+     * @param currentLoss loss of the iteration, in nats per token
+     * @param furtherDetails shown behind the loss
+     */
+    void update(long imagesSoFar, double currentLoss, String furtherDetails) {
+        details = furtherDetails;
         images = imagesSoFar;
         loss = currentLoss;
         long now = nanos.getAsLong();
@@ -103,7 +140,7 @@ final class TrainingProgress implements AutoCloseable {
     public void close() {
         if (bar != null) {
             bar.close();
-        } else if (images > lastLineImages || images == 0) {
+        } else if (images > lastLineImages || images == firstImage) {
             line(nanos.getAsLong());
         }
     }
@@ -127,12 +164,26 @@ final class TrainingProgress implements AutoCloseable {
         int number = stageOf(done);
         return String.format(
                 Locale.ROOT,
-                "loss %.3f, %.0f images/s, stage %d/%d p=%d",
+                "loss %.3f%s, %s images/s, stage %d/%d p=%d%s",
                 loss,
-                seconds > 0 ? done / seconds : 0,
+                details.isEmpty() ? "" : ", " + details,
+                rate(seconds > 0 ? (done - firstImage) / seconds : 0),
                 number + 1,
                 stages.size(),
-                stages.get(number).patchSide());
+                stages.get(number).patchSide(),
+                details.isEmpty() || number + 1 == stages.size()
+                        ? ""
+                        : timeUntil(endOf(number))
+                                .map(left -> " (" + clock(left) + " left)")
+                                .orElse(""));
+    }
+
+    private static String rate(double perSecond) {
+        return String.format(Locale.ROOT, perSecond < 10 && perSecond > 0 ? "%.2f" : "%.0f", perSecond);
+    }
+
+    private long endOf(int stage) {
+        return stages.subList(0, stage + 1).stream().mapToLong(Stage::images).sum();
     }
 
     private int stageOf(long done) {
@@ -147,12 +198,18 @@ final class TrainingProgress implements AutoCloseable {
     }
 
     private Optional<Duration> timeLeft() {
-        double done = costOf(images);
+        return timeUntil(totalImages);
+    }
+
+    /** {@return the time until so many images are done, at the speed of this process} */
+    Optional<Duration> timeUntil(long imagesThen) {
+        double done = costOf(images) - costOf(firstImage);
         if (done <= 0) {
             return Optional.empty();
         }
         double elapsed = (nanos.getAsLong() - start) / 1e9;
-        return Optional.of(Duration.ofMillis(Math.round(1e3 * elapsed * Math.max(0, totalCost - done) / done)));
+        double left = Math.max(0, costOf(imagesThen) - costOf(images));
+        return Optional.of(Duration.ofMillis(Math.round(1e3 * elapsed * left / done)));
     }
 
     /** Cost of the first so many images. */
@@ -167,7 +224,12 @@ final class TrainingProgress implements AutoCloseable {
         return cost;
     }
 
-    private static String clock(Duration time) {
+    /** {@return minutes and seconds, or hours too} */
+    static String clock(Duration time) {
+        if (time.toHours() >= 2) {
+            return String.format(
+                    Locale.ROOT, "%d:%02d:%02d", time.toHours(), time.toMinutesPart(), time.toSecondsPart());
+        }
         return String.format(Locale.ROOT, "%d:%02d", time.toMinutes(), time.toSecondsPart());
     }
 }

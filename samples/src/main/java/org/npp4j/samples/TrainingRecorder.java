@@ -6,6 +6,7 @@ import java.util.List;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.npp4j.losses.PatchOutputLayer;
+import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.LossCurve;
 import org.npp4j.samples.report.TrainedModel;
 import org.npp4j.schedule.PatchStages;
@@ -81,9 +82,10 @@ final class TrainingRecorder extends BaseTrainingListener implements AutoCloseab
      * @param testNll test result in nats per token
      * @param tokensPerImage tokens of an image
      * @param file where the model is
+     * @param drawn scores of what it drew; null without
      * @return the model's part of the report
      */
-    TrainedModel result(long parameters, double testNll, int tokensPerImage, Path file) {
+    TrainedModel result(long parameters, double testNll, int tokensPerImage, Path file, DrawnScores drawn) {
         LossCurve recorded = curve.curve();
         List<TrainedModel.Stage> stageResults = new ArrayList<>();
         for (int i = 0; i < stageSeconds.length; i++) {
@@ -109,7 +111,8 @@ final class TrainingRecorder extends BaseTrainingListener implements AutoCloseab
                 parameters,
                 stageResults,
                 recorded,
-                file.getFileName().toString());
+                file.getFileName().toString(),
+                drawn);
     }
 
     /** The last point of a stage's curve; the stages of a plan have different patch sides. */

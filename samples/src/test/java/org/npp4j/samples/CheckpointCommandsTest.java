@@ -129,8 +129,8 @@ class CheckpointCommandsTest {
         fails(1, "multiple of 4 x heads", with(config));
         Files.writeString(config, "{\"config\": {\"codebook_size\": 256}}");
         fails(1, "has no array \"images\"", with(config));
-        Files.writeString(config, "{\"config\": {\"stages\": 2}}");
-        fails(1, "describes no GPT and no VQ tokenizer", with(config));
+        Files.writeString(config, "{\"config\": {\"stages\": 1}}");
+        fails(1, "stages of at least 2, got 1", with(config));
         fails(1, "nor any text in UTF-8", with(CHECKPOINT));
         Files.writeString(config, "{");
         fails(1, "is not JSON", with(config));

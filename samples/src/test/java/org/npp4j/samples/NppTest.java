@@ -165,6 +165,6 @@ class NppTest {
 
     private static TrainedModel model(double seconds) {
         LossCurve curve = new LossCurve(List.of(seconds), List.of(1L), List.of(2.0), List.of(1));
-        return new TrainedModel(seconds, 1, 1, 1, 1, 1.4, 4.05, 10, List.of(), curve, "model.zip");
+        return new TrainedModel(seconds, 1, 1, 1, 1, 1.4, 4.05, 10, List.of(), curve, "model.zip", null);
     }
 }

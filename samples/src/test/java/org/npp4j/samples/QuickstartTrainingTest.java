@@ -54,6 +54,11 @@ class QuickstartTrainingTest {
             for (String figure : new String[] {"train_seconds", "train_gflop", "test_nll_per_token"}) {
                 assertTrue(first.get(model).get(figure).asDouble() > 0, model + "." + figure);
             }
+            JsonNode drawn = first.get(model).get("drawn");
+            assertEquals("cnn-fashion-mnist", drawn.get("network").asText());
+            assertEquals(500, drawn.get("images").asInt());
+            assertTrue(drawn.get("fid").asDouble() > 0);
+            assertTrue(drawn.get("reference_agreement").asDouble() > 0.8);
         }
         assertTrue(first.get("ratio").get("train_gflop").asDouble() < 1);
         assertTrue(first.get("ratio").get("train_seconds").asDouble() > 0);

@@ -52,6 +52,23 @@ class TrainingProgressTest {
         assertTrue(lines().get(0).endsWith("? left"), lines().get(0));
     }
 
+    /** Speed and time left are those of this process; the stage's own end is shown, too. */
+    @Test
+    void aRunThatGoesOn() {
+        try (TrainingProgress progress =
+                new TrainingProgress("GPT", STAGES, 500, out, false, () -> seconds * 1_000_000_000L)) {
+            seconds = 10;
+            progress.update(750, 2, "lr 1e-4");
+            seconds = 20;
+            progress.update(1250, 1.5, "lr 1e-4");
+        }
+        assertEquals(
+                List.of(
+                        "GPT  37% 750/2000 images, loss 2.000, lr 1e-4, 25 images/s, stage 1/2 p=2 (0:10 left), 2:50 left",
+                        "GPT  62% 1250/2000 images, loss 1.500, lr 1e-4, 38 images/s, stage 2/2 p=1, 0:40 left"),
+                lines());
+    }
+
     @Test
     void onATerminalABar() {
         try (TrainingProgress progress = progress(true)) {

@@ -11,6 +11,7 @@ import org.nd4j.common.primitives.Pair;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.npp4j.layers.AttentionMask;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.TransformerBlock;
 import org.npp4j.layers.kernel.Allocator;
@@ -105,7 +106,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
         INDArray[] qkv = queriesKeysValues(normed, scratch);
         f.attentionOut = read.create(f.x.shape());
         f.attention = kernel().attention(
-                        attentionShape(),
+                        attentionShape(layerConf().getMask().over(input.size(1))),
                         qkv[0],
                         qkv[1],
                         qkv[2],
@@ -213,7 +214,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
             dQkv[i] = scratch.create(rows, weights[i].columns());
         }
         kernel().attentionGradient(
-                        attentionShape(),
+                        attentionShape(layerConf().getMask().over(input.size(1))),
                         f.attention,
                         rotaryTable(input.size(1)),
                         dAttention,
@@ -258,6 +259,7 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
      *
      * @param batch B, the largest batch
      * @return a cache for the whole sequence at p = 1
+     * @throws IllegalStateException if neither a grid nor the mask tells how long that is
      */
     public KeyValueCache newCache(long batch) {
         TransformerBlock block = layerConf();
@@ -272,17 +274,19 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
      * @param cache keys and values so far; grows by S positions
      * @param workspaceMgr where intermediate arrays live
      * @return [B, S, D], equal to what {@link #activate} gives at these positions
-     * @throws IllegalArgumentException if the cache is for another batch size
+     * @throws IllegalArgumentException if the cache is for another batch size, or if positions see later ones of their
+     *     block and the next ones are no whole blocks
      * @throws IllegalStateException if the sequence is complete
      */
     public INDArray decode(INDArray next, KeyValueCache cache, LayerWorkspaceMgr workspaceMgr) {
         setInput(next, workspaceMgr);
         INDArray x = inputRows(false, workspaceMgr);
         cache.requireRoom(next.size(0), next.size(1));
+        layerConf().getMask().over(cache.length() + next.size(1));
         INDArray out = workspaceMgr.createUninitialized(ArrayType.ACTIVATIONS, dataType, next.shape(), 'c');
         kernel().decode(
                         blockParameters(),
-                        attentionShape(),
+                        attentionShape(layerConf().getMask()),
                         x,
                         rotaryTable(fullLength()),
                         cache,
@@ -304,18 +308,28 @@ public final class TransformerBlockImpl extends SequenceLayerImpl<TransformerBlo
     }
 
     private int fullLength() {
+        if (layerConf().getGrid() == null) {
+            if (layerConf().getMask().getKind() != AttentionMask.Kind.BLOCK_CAUSAL) {
+                throw new IllegalStateException("A block without a grid is decoded with a cache only if its mask is"
+                        + " AttentionMask.blockCausal, got " + layerConf().getMask() + " " + layerId());
+            }
+            return layerConf().getMask().positions();
+        }
         return layerConf().getConditionTokens() + layerConf().getGrid().tokens() - 1;
     }
 
-    private AttentionShape attentionShape() {
+    private AttentionShape attentionShape(AttentionMask mask) {
         TransformerBlock block = layerConf();
         return new AttentionShape(
-                input.size(0), input.size(1), block.getHeads(), block.getKeyValueHeads(), block.headWidth());
+                input.size(0), input.size(1), block.getHeads(), block.getKeyValueHeads(), block.headWidth(), mask);
     }
 
     private RotaryTable rotaryTable(long positions) {
         TransformerBlock block = layerConf();
         return rotaryTables.computeIfAbsent((int) positions, length -> {
+            if (block.getGrid() == null) {
+                return RotaryTable.none(length, block.headWidth(), dataType);
+            }
             int patches = length - block.getConditionTokens() + 1;
             TokenGrid patchGrid = block.getGrid().ofPatches(block.getGrid().patchSideFor(patches));
             return new RotaryTable(

@@ -24,6 +24,7 @@ import org.nd4j.linalg.api.ops.random.impl.BernoulliDistribution;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.linalg.ops.transforms.Transforms;
+import org.npp4j.layers.AttentionMask;
 
 /**
  * {@link TransformerKernel} in ND4J operations: runs on every backend, and is what faster forms are tested against.
@@ -53,9 +54,9 @@ public final class Nd4jKernel implements TransformerKernel {
      */
     private static final int QUERY_BLOCK = 128;
 
-    private record MaskKey(DataType dataType, long queries, long keys) {}
+    private record MaskKey(DataType dataType, AttentionMask mask, long start, long queries, long keys) {}
 
-    private final ConcurrentMap<MaskKey, INDArray> causalMasks = new ConcurrentHashMap<>();
+    private final ConcurrentMap<MaskKey, INDArray> masks = new ConcurrentHashMap<>();
 
     private final int queryBlock;
 
@@ -230,9 +231,9 @@ public final class Nd4jKernel implements TransformerKernel {
             AttentionShape shape, QueryBlock block, INDArray queries, INDArray kh, INDArray seen, INDArray weights) {
         // [B, H, Q, E] x [B, G, S, E]^T -> [B, H, Q, S]
         Nd4j.matmul(grouped(queries, shape), block.seenBy(kh), grouped(weights, shape), false, true, false);
-        INDArray mask = causalMask(weights.dataType(), block.queries(), block.end());
+        INDArray mask = mask(weights.dataType(), shape.mask(), block.start(), block.queries(), block.keys());
         Nd4j.exec(new BroadcastAddOp(weights, mask, weights, 2, 3));
-        hide(weights, seen);
+        hide(weights, seen, block.start());
         Nd4j.exec(new SoftMax(weights, weights, -1));
     }
 
@@ -280,7 +281,7 @@ public final class Nd4jKernel implements TransformerKernel {
             INDArray ds = block.ofWeights(dScores);
             Nd4j.matmul(grouped(dm, shape), block.seenBy(vh), grouped(ds, shape), false, true, false);
             long rows = shape.batch() * shape.heads() * block.queries();
-            INDArray flat = ds.reshape(rows, block.end());
+            INDArray flat = ds.reshape(rows, block.keys());
             INDArray blockSums = block.ofSums(sumsOfBlocks).assign(block.sums(sums));
             Nd4j.exec(new BroadcastSubOp(flat, blockSums.reshape(rows), flat, 0));
             ds.muli(w);
@@ -299,7 +300,7 @@ public final class Nd4jKernel implements TransformerKernel {
 
     /** The gradient of the keys or values that a block sees, a^T b, into result [B, G, T, E] or added to it. */
     private static void addProduct(INDArray a, INDArray b, QueryBlock block, INDArray buffer, INDArray result) {
-        if (block.end() == result.size(2)) {
+        if (block.end() == block.shape().positions()) {
             Nd4j.matmul(a, b, result, true, false, false);
         } else {
             INDArray seen = block.seenBy(result);
@@ -311,7 +312,7 @@ public final class Nd4jKernel implements TransformerKernel {
 
     private static long largestWeights(AttentionShape shape, List<QueryBlock> blocks) {
         return blocks.stream()
-                .mapToLong(block -> shape.batch() * shape.heads() * block.queries() * block.end())
+                .mapToLong(block -> shape.batch() * shape.heads() * block.queries() * block.keys())
                 .max()
                 .orElseThrow();
     }
@@ -329,7 +330,7 @@ public final class Nd4jKernel implements TransformerKernel {
 
     /**
      * Queries that are attended together, Q of them: the scores of all would take memory that grows with the square of T.
-     * They see S = end keys. Arrays over all queries hold the blocks one behind the other.
+     * They see S of the keys. Arrays over all queries hold the blocks one behind the other.
      */
     private record QueryBlock(AttentionShape shape, long start, long end) {
         static List<QueryBlock> of(AttentionShape shape, int size) {
@@ -342,6 +343,11 @@ public final class Nd4jKernel implements TransformerKernel {
 
         long queries() {
             return end - start;
+        }
+
+        /** S: what the last query sees, and so no less than what any of them does. */
+        long keys() {
+            return shape.mask().to((int) end - 1);
         }
 
         /** Of numbers for each query and head: [B, H, Q, E]. */
@@ -360,7 +366,7 @@ public final class Nd4jKernel implements TransformerKernel {
 
         /** Of a buffer that the blocks share: [B, H, Q, S]. */
         INDArray ofWeights(INDArray buffer) {
-            return first(buffer, shape.batch(), shape.heads(), queries(), end);
+            return first(buffer, shape.batch(), shape.heads(), queries(), keys());
         }
 
         /** Of [R, H x E], as [B, H, Q, E]. */
@@ -384,9 +390,9 @@ public final class Nd4jKernel implements TransformerKernel {
 
         /** Keys or values [B, G, T, E] that the block sees: [B, G, S, E]. */
         INDArray seenBy(INDArray keys) {
-            return end == keys.size(2)
+            return keys() == keys.size(2)
                     ? keys
-                    : keys.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.interval(0, end));
+                    : keys.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.interval(0, keys()));
         }
     }
 
@@ -409,10 +415,11 @@ public final class Nd4jKernel implements TransformerKernel {
         INDArray qh = scratch.create(shape.batch(), h, t, shape.headWidth()).assign(headRange(heads, 0, h));
         INDArray weights = scratch.create(shape.batch(), h, t, past + t);
         Nd4j.matmul(grouped(qh, shape), cache.keys(), grouped(weights, shape), false, true, false);
-        if (t > 1) {
-            Nd4j.exec(new BroadcastAddOp(weights, causalMask(qkv.dataType(), t, past + t), weights, 2, 3));
+        if (t > 1 || !shape.mask().causal()) {
+            INDArray mask = mask(qkv.dataType(), shape.mask(), past, t, past + t);
+            Nd4j.exec(new BroadcastAddOp(weights, mask, weights, 2, 3));
         }
-        hide(weights, cache.seen());
+        hide(weights, cache.seen(), past);
         Nd4j.exec(new SoftMax(weights, weights, -1));
         // rows of one position are [B, H, 1, E] already
         INDArray mixed = t == 1 ? out.reshape(qh.shape()) : scratch.create(qh.shape());
@@ -427,10 +434,10 @@ public final class Nd4jKernel implements TransformerKernel {
     }
 
     /**
-     * Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden keys; the queries are the last T of the keys. A hidden
+     * Adds {@link #UNSEEN} to the scores [B, H, T, keys] of hidden keys; the queries are T of them from start on. A hidden
      * position sees itself, so that every row of scores has one that is not UNSEEN: ND4J's softmax in double needs it.
      */
-    private static void hide(INDArray scores, INDArray seen) {
+    private static void hide(INDArray scores, INDArray seen, long start) {
         if (seen == null) {
             return;
         }
@@ -445,7 +452,7 @@ public final class Nd4jKernel implements TransformerKernel {
             for (int key = 0; key < Math.min(keys, mask[b].length); key++) {
                 if (mask[b][key] == 0) {
                     for (int query = 0; query < t; query++) {
-                        bias[query * keys + key] = key == keys - t + query ? 0 : (float) UNSEEN;
+                        bias[query * keys + key] = key == start + query ? 0 : (float) UNSEEN;
                     }
                     any = true;
                 }
@@ -471,6 +478,9 @@ public final class Nd4jKernel implements TransformerKernel {
             long from,
             boolean backwards,
             Allocator scratch) {
+        if (rotary.isNone()) {
+            return;
+        }
         long to = from + shape.positions();
         INDArray[] turns = {rotary.cosines(heads, from, to), rotary.sines(heads, from, to)};
         INDArray quarterTurn = rotary.quarterTurn();
@@ -515,17 +525,18 @@ public final class Nd4jKernel implements TransformerKernel {
                 heads.size(0), shape.keyValueHeads(), shape.headsPerGroup() * heads.size(2), heads.size(3));
     }
 
-    /** [queries, keys]: 0 where the last queries of the keys may look, else {@link #UNSEEN}. */
-    private INDArray causalMask(DataType dataType, long queries, long keys) {
-        return causalMasks.computeIfAbsent(new MaskKey(dataType, queries, keys), key -> {
-            float[][] mask = new float[(int) queries][(int) keys];
+    /** [queries, keys]: 0 where the queries from start on may look, else {@link #UNSEEN}. */
+    private INDArray mask(DataType dataType, AttentionMask mask, long start, long queries, long keys) {
+        return masks.computeIfAbsent(new MaskKey(dataType, mask, start, queries, keys), key -> {
+            float[][] added = new float[(int) queries][(int) keys];
             for (int i = 0; i < queries; i++) {
+                int query = (int) start + i;
                 for (int j = 0; j < keys; j++) {
-                    mask[i][j] = j <= keys - queries + i ? 0 : (float) UNSEEN;
+                    added[i][j] = j >= mask.from(query) && j < mask.to(query) ? 0 : (float) UNSEEN;
                 }
             }
             try (MemoryWorkspace outside = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
-                return Nd4j.createFromArray(mask).castTo(dataType);
+                return Nd4j.createFromArray(added).castTo(dataType);
             }
         });
     }

@@ -73,6 +73,23 @@ public final class RotaryTable {
         }
     }
 
+    /**
+     * Nothing turns: for sequences that carry their positions themselves.
+     *
+     * @param positions of the sequence
+     * @param headWidth E, a multiple of 4
+     * @param dataType of the table
+     * @return a table of cosines 1 and sines 0
+     */
+    public static RotaryTable none(int positions, int headWidth, DataType dataType) {
+        return new RotaryTable(TokenGrid.sequence(positions), 0, headWidth, Double.POSITIVE_INFINITY, dataType);
+    }
+
+    /** {@return whether nothing turns} */
+    boolean isNone() {
+        return base == Double.POSITIVE_INFINITY;
+    }
+
     /** {@return positions in the table: C + tokens of the grid} */
     public int positions() {
         return conditionTokens + grid.tokens();
@@ -167,6 +184,11 @@ public final class RotaryTable {
 
     /** Cosines and sines of one position, each [E]: 0 for condition tokens. */
     private void ofPosition(int position, double[] cos, double[] sin) {
+        if (isNone()) {
+            Arrays.fill(cos, 1);
+            Arrays.fill(sin, 0);
+            return;
+        }
         int token = position - conditionTokens;
         int row = token / grid.getWidth();
         int column = token % grid.getWidth();

@@ -119,8 +119,8 @@ public interface TransformerKernel {
     void geluGradient(INDArray dy, INDArray x, INDArray dx);
 
     /**
-     * Causal multi-head attention with rotary positions: softmax(rotate(q) rotate(k)^T / sqrt(E) + mask) v, for each
-     * head, where a position sees itself and earlier ones, unless they are hidden.
+     * Multi-head attention with rotary positions: softmax(rotate(q) rotate(k)^T / sqrt(E) + mask) v, for each head, where
+     * a position sees what the mask of the shape says, unless it is hidden.
      *
      * @param shape the sizes
      * @param q [R, H x E]; its content is lost
@@ -168,7 +168,8 @@ public interface TransformerKernel {
             INDArray dv);
 
     /**
-     * Attention of new positions to themselves and to everything in a cache, which grows by them.
+     * Attention of new positions to themselves and to the positions in a cache, which grows by them. Where positions see
+     * later ones of their block, the new positions are whole blocks.
      *
      * @param shape the sizes; positions are the new ones
      * @param qkv [R, (H + 2 G) E], 'c' order: query, key and value side by side; its content is lost

@@ -16,6 +16,7 @@ import org.junit.jupiter.params.provider.ValueSource;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.npp4j.layers.AttentionMask;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.kernel.vector.VectorKernel;
 
@@ -48,7 +49,7 @@ class AttentionKernelTest {
             this.conditionTokens = conditionTokens;
             Random random = new Random(seed);
             // a few columns, and rows enough for all positions
-            grid = TokenGrid.of((int) shape.positions() / 3 + 1, 3);
+            grid = shape.mask().causal() ? TokenGrid.of((int) shape.positions() / 3 + 1, 3) : null;
             int rows = (int) (shape.batch() * shape.positions());
             q = normal(random, rows, shape.heads() * shape.headWidth(), scale);
             k = normal(random, rows, shape.keyValueHeads() * shape.headWidth(), scale);
@@ -82,7 +83,9 @@ class AttentionKernelTest {
 
         /** out, dq, dk, dv; whatever is to be written holds NaN before. */
         List<INDArray> run(TransformerKernel kernel, DataType type, Allocator kept, Allocator scratch) {
-            RotaryTable rotary = new RotaryTable(grid, conditionTokens, shape.headWidth(), BASE, type);
+            RotaryTable rotary = grid == null
+                    ? RotaryTable.none((int) shape.positions(), shape.headWidth(), type)
+                    : new RotaryTable(grid, conditionTokens, shape.headWidth(), BASE, type);
             INDArray out = nan(type, dOut.length, dOut[0].length);
             INDArray[] forward = kernel.attention(
                     shape,
@@ -177,6 +180,48 @@ class AttentionKernelTest {
                 4 * (1 + random.nextInt(20)));
         int condition = 1 + random.nextInt((int) Math.min(9, shape.positions()));
         assertMatches(new Sample(shape, condition, random.nextBoolean(), 1, seed));
+    }
+
+    private static void assertMatches(AttentionMask mask, int length, int heads, int groups, int width, int hidden) {
+        AttentionShape shape = new AttentionShape(2, length, heads, groups, width, mask);
+        assertMatches(new Sample(shape, hidden, hidden > 1, 1.5, length));
+    }
+
+    /** Without rotary positions: the blocks end at, before and behind the ends of tiles. */
+    @ParameterizedTest
+    @CsvSource({
+        "1, 2, 1, 4",
+        "4, 16, 64, 16",
+        "4, 16, 44, 20",
+        "24, 24, 24, 8",
+        "96, 96, 48, 12",
+        "64, 33, 2, 36",
+        "5, 7, 130, 64",
+        "130, 1, 1, 4",
+        "1, 2, 300, 16",
+        "95, 2, 1, 8",
+        "64, 64, 64, 16",
+        "48, 16, 50, 24",
+    })
+    void seesBlocks(int first, int second, int third, int width) {
+        for (int hidden : new int[] {1, Math.min(4, first)}) {
+            for (AttentionMask mask : List.of(
+                    AttentionMask.blockCausal(first, second, third),
+                    AttentionMask.withinBlocks(first, second, third))) {
+                assertMatches(mask, first + second + third, 2, 1, width, hidden);
+            }
+            assertMatches(AttentionMask.blockCausal(first, second, third), first + second, 3, 3, width, hidden);
+        }
+    }
+
+    @ParameterizedTest
+    @ValueSource(longs = {11, 12, 13, 14, 15, 16})
+    void randomBlocks(long seed) {
+        Random random = new Random(seed);
+        int[] lengths = random.ints(1 + random.nextInt(6), 1, 70).toArray();
+        AttentionMask mask =
+                random.nextBoolean() ? AttentionMask.blockCausal(lengths) : AttentionMask.withinBlocks(lengths);
+        assertMatches(mask, Arrays.stream(lengths).sum(), 4, 2, 4 * (1 + random.nextInt(20)), 1);
     }
 
     /** Scores of thousands: one key takes all the weight, and nothing overflows. */

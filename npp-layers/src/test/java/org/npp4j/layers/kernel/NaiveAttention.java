@@ -13,6 +13,7 @@ final class NaiveAttention {
     /**
      * An attention.
      *
+     * @param grid null for no rotary positions
      * @param seen [B, C], or null
      */
     NaiveAttention(AttentionShape shape, TokenGrid grid, int conditionTokens, double base, double[][] seen) {
@@ -89,30 +90,32 @@ final class NaiveAttention {
         return row % (int) shape.positions();
     }
 
-    /** Of one query and head, for each key up to it. */
+    /** Of one query and head, for each key. */
     private double[] weights(double[][] turnedQ, double[][] turnedK, int row, int head) {
         int position = position(row);
         double[] example = seen == null ? new double[0] : seen[row / (int) shape.positions()];
         int width = shape.headWidth();
-        double[] scores = new double[position + 1];
+        double[] scores = new double[(int) shape.positions()];
         double largest = Double.NEGATIVE_INFINITY;
-        for (int s = 0; s <= position; s++) {
+        for (int s = 0; s < scores.length; s++) {
             for (int i = 0; i < width; i++) {
                 scores[s] += turnedQ[row][head * width + i]
                         * turnedK[first(row) + s][group(head) * width + i]
                         / Math.sqrt(width);
             }
-            if (s != position && s < example.length && example[s] == 0) {
+            boolean masked =
+                    s < shape.mask().from(position) || s >= shape.mask().to(position);
+            if (masked || s != position && s < example.length && example[s] == 0) {
                 scores[s] = Double.NEGATIVE_INFINITY;
             }
             largest = Math.max(largest, scores[s]);
         }
         double total = 0;
-        for (int s = 0; s <= position; s++) {
+        for (int s = 0; s < scores.length; s++) {
             scores[s] = Math.exp(scores[s] - largest);
             total += scores[s];
         }
-        for (int s = 0; s <= position; s++) {
+        for (int s = 0; s < scores.length; s++) {
             scores[s] /= total;
         }
         return scores;
@@ -120,6 +123,9 @@ final class NaiveAttention {
 
     /** Pairs turned by the row and column of their position (direction 1) or back (-1); condition tokens vanish. */
     private double[][] turned(double[][] rows, int direction) {
+        if (grid == null) {
+            return rows;
+        }
         int width = shape.headWidth();
         double[][] turned = new double[rows.length][rows[0].length];
         for (int row = 0; row < rows.length; row++) {

@@ -24,6 +24,7 @@ import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSize;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
+import org.npp4j.schedule.WeightAverage;
 
 /**
  * A checkpoint of a LlamaGen GPT in an open file: weights, their moving average, the optimizer's state, steps and
@@ -433,5 +434,36 @@ public final class GptCheckpoint {
      */
     public static void write(Path path, ComputationGraph network) throws IOException {
         PyTorchWriter.write(path, NetworkState.of(network).checkpoint());
+    }
+
+    /**
+     * Writes a network and the moving average of its weights, {@code ema}, otherwise as {@link #write(Path,
+     * ComputationGraph)}.
+     *
+     * @param path the file; one that exists is replaced
+     * @param network built by {@link LlamaGen}, initialised
+     * @param average of this network
+     * @throws IllegalArgumentException if the network is laid out otherwise
+     * @throws IOException if it cannot be written; the old file is then as it was
+     */
+    public static void write(Path path, ComputationGraph network, WeightAverage average) throws IOException {
+        PyTorchWriter.write(path, NetworkState.of(network).checkpoint(average.vector()));
+    }
+
+    /**
+     * Copies the moving average of a file, or the weights where it has none, into that of a network.
+     *
+     * @param average of a network built by {@link LlamaGen}
+     * @param network that network
+     * @return whether the file has a moving average
+     * @throws TensorMismatchException if the tensors are not those of the network
+     * @throws IOException if the file cannot be read
+     */
+    public boolean loadInto(WeightAverage average, ComputationGraph network) throws IOException {
+        Optional<GptCheckpoint> stored = average();
+        try (WeightAverage.Swap ignored = average.applyTo(network)) {
+            stored.orElse(this).loadInto(network);
+        }
+        return stored.isPresent();
     }
 }

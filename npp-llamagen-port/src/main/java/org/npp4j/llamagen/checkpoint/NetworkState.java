@@ -60,14 +60,23 @@ record NetworkState(
 
     /** {@return the checkpoint, as PyTorchWriter takes it} */
     Map<String, Object> checkpoint() throws CheckpointException {
+        return checkpoint(null);
+    }
+
+    /**
+     * The checkpoint with a moving average.
+     *
+     * @param average of the parameters, in their order, or null
+     * @return what PyTorchWriter takes
+     */
+    Map<String, Object> checkpoint(INDArray average) throws CheckpointException {
         NetworkLayout layout = layout();
         GptSpec spec = layout.spec();
-        Map<String, Object> model = new LinkedHashMap<>();
-        for (GptParameter parameter : GptParameters.of(spec)) {
-            model.put(parameter.name(), weight(layout, parameter));
-        }
         Map<String, Object> root = new LinkedHashMap<>();
-        root.put(GptCheckpoint.MODEL, model);
+        root.put(GptCheckpoint.MODEL, weights(parameters, layout));
+        if (average != null) {
+            root.put(GptCheckpoint.EMA, weights(average, layout));
+        }
         if (updaterState != null && layout.isAdam()) {
             root.put(GptCheckpoint.OPTIMIZER, optimizer(layout));
         }
@@ -102,8 +111,16 @@ record NetworkState(
         return layout;
     }
 
-    private TensorSource weight(NetworkLayout layout, GptParameter parameter) {
-        return segment(parameters, layout.slot(parameter.networkName()).offset(), parameter);
+    private static Map<String, Object> weights(INDArray vector, NetworkLayout layout) {
+        Map<String, Object> weights = new LinkedHashMap<>();
+        for (GptParameter parameter : GptParameters.of(layout.spec())) {
+            weights.put(parameter.name(), weight(vector, layout, parameter));
+        }
+        return weights;
+    }
+
+    private static TensorSource weight(INDArray vector, NetworkLayout layout, GptParameter parameter) {
+        return segment(vector, layout.slot(parameter.networkName()).offset(), parameter);
     }
 
     private static TensorSource segment(INDArray vector, long offset, GptParameter parameter) {
@@ -254,7 +271,7 @@ record NetworkState(
                     "is damaged: its " + NetworkZip.MEMO + " speaks of a parameter \"" + remembered.parameter() + "\"");
         }
         if (remembered.role() == ConversionMemo.Role.WEIGHT) {
-            return weight(layout, parameter);
+            return weight(parameters, layout, parameter);
         }
         NetworkLayout.Slot slot = layout.slot(parameter.networkName());
         long offset = remembered.role() == ConversionMemo.Role.MEAN ? slot.firstMoment() : slot.secondMoment();

@@ -112,6 +112,35 @@ public final class NetworkZip {
         return network;
     }
 
+    /**
+     * Writes a network, its counters of iterations and epochs, and its optimizer's state if there is one. Not from inside
+     * of {@code iterationDone} or {@code onEpochEnd}: the counter still stands at the step that has just ended there.
+     *
+     * @param file the file; one that exists is replaced, whole or not at all
+     * @param network initialised, of type FLOAT or DOUBLE
+     * @throws IOException if it cannot be written
+     */
+    public static void save(Path file, ComputationGraph network) throws IOException {
+        INDArray parameters = network.params();
+        INDArray state = network.getUpdater(false) == null
+                ? null
+                : network.getUpdater(false).getStateViewArray();
+        write(
+                file,
+                network.getConfiguration(),
+                parameters.dataType(),
+                parameters.length(),
+                out -> bigEndian(parameters, out),
+                state == null ? 0 : state.length(),
+                out -> bigEndian(state, out),
+                null);
+    }
+
+    private static void bigEndian(INDArray numbers, OutputStream out) throws IOException {
+        TensorSource vector = TensorSource.of(numbers.reshape(numbers.length()));
+        NumberConverter.write(vector, out, vector.type(), ByteOrder.BIG_ENDIAN);
+    }
+
     /** Takes a file apart; no network is made. */
     static NetworkState read(Path file, boolean updater) throws IOException {
         try (ZipFile zip = new ZipFile(file.toFile())) {
@@ -217,7 +246,7 @@ public final class NetworkZip {
      * @param values the parameters in the network's order
      * @param stateLength of the optimizer, 0 for none
      * @param state of the optimizer
-     * @param memo what else to remember
+     * @param memo what else to remember, or null
      */
     static void write(
             Path file,
@@ -245,7 +274,9 @@ public final class NetworkZip {
                     state.writeTo(entry);
                 });
             }
-            put(zip, MEMO, entry -> entry.write(memo.getBytes(StandardCharsets.UTF_8)));
+            if (memo != null) {
+                put(zip, MEMO, entry -> entry.write(memo.getBytes(StandardCharsets.UTF_8)));
+            }
             zip.finish();
         });
     }

@@ -72,42 +72,59 @@ final class NpyArray {
      */
     static INDArray read(InputStream stream, long bytes, Function<String, FileSystemException> failure)
             throws IOException {
-        DataInputStream in = new DataInputStream(stream);
         try {
-            NpyArray array = header(in, failure);
-            // a damaged shape must not ask for more memory than the file can fill
-            if (array.elements() > bytes / array.type.width()) {
-                throw failure.apply("ends too early: it has at most " + bytes + " bytes for the shape "
-                        + Arrays.toString(array.shape) + ". Get the file again");
-            }
-            return array.values(in);
+            return open(stream, bytes, failure).values(stream);
         } catch (EOFException e) {
-            throw endsTooEarly(e, failure);
+            throw early(e, failure);
         }
+    }
+
+    /**
+     * Reads what precedes the values.
+     *
+     * @param stream at its beginning; afterwards at the first value
+     * @param bytes that the stream has at the most; a damaged shape must not ask for more memory than they can fill
+     * @param failure makes the exception for a reason, which is to be read after the array's name
+     * @return the array's type and shape
+     */
+    static NpyArray open(InputStream stream, long bytes, Function<String, FileSystemException> failure)
+            throws IOException {
+        NpyArray array;
+        try {
+            array = header(new DataInputStream(stream), failure);
+        } catch (EOFException e) {
+            throw early(e, failure);
+        }
+        if (array.elements() > bytes / array.type.width()) {
+            throw failure.apply("ends too early: it has at most " + bytes + " bytes for the shape "
+                    + Arrays.toString(array.shape) + ". Get the file again");
+        }
+        return array;
     }
 
     /**
      * Reads whole numbers into the heap.
      *
      * @param stream at its beginning, of a small file
+     * @param bytes that the stream has
      * @param failure as in {@link #read}
      * @return shape and values in row order
      */
-    static NpyFile.WholeNumbers readWholeNumbers(InputStream stream, Function<String, FileSystemException> failure)
-            throws IOException {
+    static NpyFile.WholeNumbers readWholeNumbers(
+            InputStream stream, long bytes, Function<String, FileSystemException> failure) throws IOException {
         DataInputStream in = new DataInputStream(stream);
         try {
-            NpyArray array = header(in, failure);
+            NpyArray array = open(in, bytes, failure);
             if (array.type.isFPType() || array.type == DataType.BOOL || array.columnOrder && array.shape.length > 1) {
                 throw failure.apply("holds " + array.text + (array.columnOrder ? " in column order" : "")
                         + "; whole numbers in row order are wanted, such as <i8");
             }
-            byte[] bytes = in.readAllBytes();
+            byte[] data = in.readAllBytes();
             int width = array.type.width();
-            if (bytes.length / width < array.elements()) {
+            if (data.length / width < array.elements()) {
                 throw new EOFException();
             }
-            ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.LITTLE_ENDIAN);
+            ByteBuffer buffer = ByteBuffer.wrap(data).order(ByteOrder.LITTLE_ENDIAN);
             long[] values = new long[(int) array.elements()];
             for (int i = 0; i < values.length; i++) {
                 values[i] = switch (width) {
@@ -119,14 +136,27 @@ final class NpyArray {
             }
             return new NpyFile.WholeNumbers(array.shape, values);
         } catch (EOFException e) {
-            throw endsTooEarly(e, failure);
+            throw early(e, failure);
         }
     }
 
-    private static FileSystemException endsTooEarly(EOFException cause, Function<String, FileSystemException> failure) {
+    static FileSystemException early(EOFException cause, Function<String, FileSystemException> failure) {
         FileSystemException early = failure.apply("ends too early. Get the file again");
         early.initCause(cause);
         return early;
+    }
+
+    DataType type() {
+        return type;
+    }
+
+    long[] shape() {
+        return shape.clone();
+    }
+
+    /** Whether the values of one index of the first axis lie together. */
+    boolean hasRowsTogether() {
+        return !columnOrder || shape.length < 2;
     }
 
     /** What precedes the values. */
@@ -183,11 +213,16 @@ final class NpyArray {
         return Arrays.stream(shape).reduce(1, (a, b) -> a * b);
     }
 
-    private INDArray values(InputStream in) throws IOException {
-        long length = elements();
-        if (length == 0) {
-            return Nd4j.create(type, shape);
-        }
+    /** All values, as an array of the stored shape. */
+    INDArray values(InputStream in) throws IOException {
+        // [length] -> the stored shape: a view
+        return elements() == 0
+                ? Nd4j.create(type, shape)
+                : vector(in, elements()).reshape(columnOrder ? 'f' : 'c', shape);
+    }
+
+    /** The next values, [length], at least one. */
+    INDArray vector(InputStream in, long length) throws IOException {
         INDArray flat = Nd4j.createUninitialized(type, length);
         int perChunk = CHUNK / type.width();
         for (long start = 0; start < length; start += perChunk) {
@@ -198,8 +233,7 @@ final class NpyArray {
             }
             flat.get(NDArrayIndex.interval(start, start + count)).assign(vector(values, count));
         }
-        // [length] -> the stored shape: a view
-        return flat.reshape(columnOrder ? 'f' : 'c', shape);
+        return flat;
     }
 
     /** ND4J makes arrays from the bytes of an .npy file, so each chunk gets a header of its own. */

@@ -134,13 +134,33 @@ public final class NpyFile {
      * @throws IOException if it cannot be read
      */
     public static INDArray read(Path file) throws IOException {
+        try (InputStream in = open(file)) {
+            return NpyArray.read(in, Files.size(file), reason -> failure(file, reason));
+        }
+    }
+
+    /**
+     * Opens an array to be read row by row: one that memory need not hold.
+     *
+     * @param file a .npy file
+     * @return its rows, to be closed
+     * @throws NoSuchFileException if there is none
+     * @throws FileSystemException if it does not hold such an array, or one of rank 0
+     * @throws IOException if it cannot be read
+     */
+    public static NpyRows rows(Path file) throws IOException {
+        return NpyRows.open(open(file), Files.size(file), reason -> failure(file, reason));
+    }
+
+    private static InputStream open(Path file) throws IOException {
         if (Files.isDirectory(file)) {
             throw new FileSystemException(file.toString(), null, "it is a folder. Name an .npy file in it");
         }
-        try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {
-            return NpyArray.read(
-                    in, Files.size(file), reason -> new FileSystemException(file.toString(), null, "it " + reason));
-        }
+        return new BufferedInputStream(Files.newInputStream(file));
+    }
+
+    private static FileSystemException failure(Path file, String reason) {
+        return new FileSystemException(file.toString(), null, "it " + reason);
     }
 
     /**
@@ -161,9 +181,10 @@ public final class NpyFile {
      * @throws IOException if it cannot be read
      */
     public static WholeNumbers readWholeNumbers(Path file) throws IOException {
-        try (InputStream in = new ByteArrayInputStream(Files.readAllBytes(file))) {
+        byte[] bytes = Files.readAllBytes(file);
+        try (InputStream in = new ByteArrayInputStream(bytes)) {
             return NpyArray.readWholeNumbers(
-                    in, reason -> new FileSystemException(file.toString(), null, "it " + reason));
+                    in, bytes.length, reason -> new FileSystemException(file.toString(), null, "it " + reason));
         }
     }
 }

@@ -88,16 +88,42 @@ public final class NpzFile implements Closeable {
      * @throws IOException if it cannot be read
      */
     public INDArray array(String name) throws IOException {
+        ZipEntry entry = entry(name);
+        try (InputStream in = zip.getInputStream(entry)) {
+            return NpyArray.read(in, ZipSizes.most(zip, entry), reason -> failure(path, called(name) + reason, null));
+        } catch (ZipException e) {
+            throw failure(path, called(name) + "is damaged (" + e.getMessage() + "). Get the file again", e);
+        }
+    }
+
+    /**
+     * Opens an array to be read row by row: one that memory need not hold. Valid until this file is closed.
+     *
+     * @param name without the suffix .npy
+     * @return its rows, to be closed
+     * @throws IllegalArgumentException if there is none of this name
+     * @throws FileSystemException if it holds something else than numbers or booleans in little endian, is of rank 0, or
+     *     is damaged
+     * @throws IOException if it cannot be read
+     */
+    public NpyRows rows(String name) throws IOException {
+        ZipEntry entry = entry(name);
+        return NpyRows.open(
+                zip.getInputStream(entry),
+                ZipSizes.most(zip, entry),
+                reason -> failure(path, called(name) + reason, null));
+    }
+
+    private ZipEntry entry(String name) {
         ZipEntry entry = entries.get(name);
         if (entry == null) {
             throw new IllegalArgumentException(path + " has no array \"" + name + "\". It has " + names());
         }
-        String called = "array \"" + name + "\" ";
-        try (InputStream in = zip.getInputStream(entry)) {
-            return NpyArray.read(in, ZipSizes.most(zip, entry), reason -> failure(path, called + reason, null));
-        } catch (ZipException e) {
-            throw failure(path, called + "is damaged (" + e.getMessage() + "). Get the file again", e);
-        }
+        return entry;
+    }
+
+    private static String called(String name) {
+        return "array \"" + name + "\" ";
     }
 
     /** Closes the file. */

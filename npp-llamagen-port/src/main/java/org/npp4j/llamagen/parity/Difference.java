@@ -5,7 +5,7 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 
 /** How far two arrays are apart: max |a - e| / max |e|, or max |a - e| where every expected value is 0. */
-final class Difference {
+public final class Difference {
     /** Elements that are compared at a time, in double precision. */
     private static final int CHUNK = 1 << 20;
 
@@ -18,7 +18,7 @@ final class Difference {
      * @param actual a, of the same shape
      * @return the difference; NaN if a value in either is not finite
      */
-    static double relative(INDArray expected, INDArray actual) {
+    public static double relative(INDArray expected, INDArray actual) {
         long length = expected.length();
         // [any shape] -> [length], row order
         INDArray wanted = expected.reshape('c', new long[] {length});
@@ -48,7 +48,7 @@ final class Difference {
      * @param actual a
      * @return |a - e| / |e|, or |a| if e is 0; NaN if either is not finite
      */
-    static double relative(double expected, double actual) {
+    public static double relative(double expected, double actual) {
         double difference = Math.abs(actual - expected);
         double largest = Math.abs(expected);
         return Double.isFinite(difference) ? quotient(largest, difference) : Double.NaN;

@@ -29,13 +29,14 @@ import org.npp4j.llamagen.checkpoint.GptParameters;
 import org.npp4j.llamagen.checkpoint.NetworkZip;
 import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.files.NpzFile;
+import org.npp4j.llamagen.images.RepeatedBatch;
 import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
 import org.npp4j.llamagen.sampling.TokenSamplers;
-import org.npp4j.losses.PatchOutputLayer;
-import org.npp4j.schedule.GlobalNormClipping;
+import org.npp4j.llamagen.training.Trainer;
+import org.npp4j.llamagen.training.TrainingObserver;
+import org.npp4j.llamagen.training.TrainingStep;
 import org.npp4j.schedule.StageScheduler;
-import org.npp4j.schedule.TorchAdam;
 
 /**
  * Compares a GPT with what PyTorch computed from the same weights: every array of a golden file.
@@ -148,9 +149,8 @@ public final class GptParity {
             JsonNode settings = new ObjectMapper().readTree(Files.readString(config));
             JsonNode model = settings.path("config");
             if (model.has("codebook_size") || model.has("stages")) {
-                throw new IllegalArgumentException(config
-                        + " describes no GPT and no VQ tokenizer; nothing else can be compared so far. Its keys: "
-                        + keys(model));
+                throw new IllegalArgumentException(
+                        config + " describes no GPT, but a VQ tokenizer or an ECAR. Its keys: " + keys(model));
             }
             return settings;
         } catch (JsonProcessingException e) {
@@ -412,47 +412,46 @@ public final class GptParity {
                     + "), but config.json has no \"training\" that says how they were trained");
         }
         TrainingSteps steps = TrainingSteps.of(config.get("training"));
-        steps.stages().requireFits(spec.grid());
         double limit = TRAINED_FACTOR * tolerance;
-        ComputationGraph network = network(LlamaGen.of(spec)
-                .updater(new TorchAdam.Builder()
-                        .learningRate(steps.learningRate())
-                        .beta1(steps.beta1())
-                        .beta2(steps.beta2())
-                        .epsilon(steps.epsilon())
-                        .build())
-                .weightDecay(steps.weightDecay()));
+        // the loop that trains models, not one of its own
+        Trainer trainer = new Trainer.Builder(
+                        steps.plan(spec, data.getFeatures(0).size(0)), new RepeatedBatch(data))
+                .weights(weights::loadInto)
+                .observer(new TrainingObserver() {
+                    @Override
+                    public void onStep(Trainer ignored, TrainingStep done) throws IOException {
+                        compareStep(steps, done, limit);
+                    }
+                })
+                .build();
         try {
-            new StageScheduler(steps.stages()).attachTo(network);
-            // without clipping it only measures
-            GlobalNormClipping clipping =
-                    new GlobalNormClipping(steps.clipNorm() > 0 ? steps.clipNorm() : Double.MAX_VALUE);
-            network.addListeners(clipping);
-            for (int step = 0; step < steps.patchSides().size(); step++) {
-                network.fit(data);
-                if (!steps.losses().isEmpty()) {
-                    compareNumber(
-                            "training losses",
-                            "training.losses[" + step + "]",
-                            steps.losses().get(step),
-                            PatchOutputLayer.crossEntropy(network),
-                            limit);
-                }
-                if (!steps.gradientNorms().isEmpty()) {
-                    compareNumber(
-                            "gradient norms",
-                            "training.gradient_norms_before_clipping[" + step + "]",
-                            steps.gradientNorms().get(step),
-                            clipping.lastNorm(),
-                            limit);
-                }
-            }
+            trainer.run();
             String group = "weights after " + steps.patchSides().size() + " steps";
             for (String name : names) {
-                compareParameter(group, name, name.substring("trained.".length()), network::getParam, limit);
+                compareParameter(group, name, name.substring("trained.".length()), trainer.network()::getParam, limit);
             }
         } finally {
-            network.close();
+            trainer.network().close();
+        }
+    }
+
+    private void compareStep(TrainingSteps steps, TrainingStep done, double limit) {
+        int step = done.step() - 1;
+        if (!steps.losses().isEmpty()) {
+            compareNumber(
+                    "training losses",
+                    "training.losses[" + step + "]",
+                    steps.losses().get(step),
+                    done.loss(),
+                    limit);
+        }
+        if (!steps.gradientNorms().isEmpty()) {
+            compareNumber(
+                    "gradient norms",
+                    "training.gradient_norms_before_clipping[" + step + "]",
+                    steps.gradientNorms().get(step),
+                    done.gradientNorm(),
+                    limit);
         }
     }
 

@@ -3,6 +3,8 @@ package org.npp4j.llamagen.parity;
 import java.util.ArrayList;
 import java.util.List;
 import org.nd4j.shade.jackson.databind.JsonNode;
+import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.training.TrainingPlan;
 import org.npp4j.schedule.PatchStages;
 
 /**
@@ -85,6 +87,24 @@ record TrainingSteps(
                     "\"training\" in config.json must have a list \"" + name + "\", but is " + parent);
         }
         return node;
+    }
+
+    /**
+     * The steps as a plan without anything random.
+     *
+     * @param model sizes of the GPT
+     * @param batchSize images of the batch
+     * @return the plan
+     */
+    TrainingPlan plan(GptSpec model, long batchSize) {
+        return TrainingPlan.of(model)
+                .stages(stages())
+                .dropouts(TrainingPlan.Dropouts.NONE)
+                .batchSize(Math.toIntExact(batchSize))
+                .learningRate(learningRate)
+                .optimizer(new TrainingPlan.AdamW(beta1, beta2, epsilon, weightDecay))
+                .clipNorm(clipNorm)
+                .build();
     }
 
     /** {@return the steps as stages in iterations} */

@@ -1,19 +1,26 @@
 package org.npp4j.samples.report;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import static org.npp4j.samples.report.PageParts.count;
+import static org.npp4j.samples.report.PageParts.fixed;
+import static org.npp4j.samples.report.PageParts.javaScript;
+import static org.npp4j.samples.report.PageParts.json;
+import static org.npp4j.samples.report.PageParts.loss;
+import static org.npp4j.samples.report.PageParts.machine;
+import static org.npp4j.samples.report.PageParts.percent;
+import static org.npp4j.samples.report.PageParts.ratio;
+import static org.npp4j.samples.report.PageParts.resource;
+import static org.npp4j.samples.report.PageParts.rows;
+import static org.npp4j.samples.report.PageParts.seconds;
+import static org.npp4j.samples.report.PageParts.trimmed;
+import static org.npp4j.samples.report.PageParts.webjar;
+import static org.npp4j.samples.report.PageParts.withGaps;
+
 import com.samskivert.mustache.Mustache;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
-import java.util.Base64;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Properties;
 
 /**
  * The report as one HTML page that needs nothing else: styles, script, chart library and pictures are inside, and its
@@ -25,8 +32,6 @@ import java.util.Properties;
 public final class ReportPage {
     /** Rows of the tables that stand in for the charts. */
     private static final int ROWS_FOR_A_CURVE = 12;
-
-    private static final ObjectMapper JSON = new ObjectMapper();
 
     private ReportPage() {}
 
@@ -62,7 +67,7 @@ public final class ReportPage {
         page.put("nppNll", loss(npp.testNllPerToken()));
         page.put("ntpNll", loss(ntp.testNllPerToken()));
 
-        page.put("sheets", sheets.stream().map(ReportPage::sheet).toList());
+        page.put("sheets", sheets.stream().map(PageParts::sheet).toList());
         page.put("classNames", report.data().classNames());
         page.put("cost", cost(ntp, npp, report.ratio()));
         page.put("stages", stages(report));
@@ -74,13 +79,6 @@ public final class ReportPage {
         page.put("totalSeconds", seconds(report.totalSeconds()));
         page.put("peakRssGib", fixed(report.peakRssGib(), 2));
         return page;
-    }
-
-    private static Map<String, Object> sheet(SampleSheet sheet) {
-        return Map.of(
-                "title", sheet.title(),
-                "description", sheet.description(),
-                "src", "data:image/png;base64," + Base64.getEncoder().encodeToString(sheet.png()));
     }
 
     private static List<Map<String, Object>> cost(TrainedModel ntp, TrainedModel npp, QuickstartReport.Ratio ratio) {
@@ -118,6 +116,20 @@ public final class ReportPage {
                 fixed(ntp.testPerplexity(), 2),
                 fixed(npp.testPerplexity(), 2),
                 ratio(npp.testPerplexity() / ntp.testPerplexity())));
+        if (ntp.drawn() != null && npp.drawn() != null) {
+            rows.add(costRow(
+                    "FID(" + ntp.drawn().network() + ") of " + count(ntp.drawn().images()) + " drawn against "
+                            + count(ntp.drawn().referenceImages()) + " test images",
+                    fixed(ntp.drawn().fid(), 2),
+                    fixed(npp.drawn().fid(), 2),
+                    ratio(npp.drawn().fid() / ntp.drawn().fid())));
+            rows.add(costRow(
+                    "Drawn images that " + ntp.drawn().network() + " assigns to the class asked for (test images: "
+                            + percent(ntp.drawn().referenceAgreement()) + ")",
+                    percent(ntp.drawn().classifierAgreement()),
+                    percent(npp.drawn().classifierAgreement()),
+                    ratio(npp.drawn().classifierAgreement() / ntp.drawn().classifierAgreement())));
+        }
         return rows;
     }
 
@@ -178,125 +190,26 @@ public final class ReportPage {
     }
 
     private static List<Map<String, Object>> environment(QuickstartReport report) {
-        RunEnvironment machine = report.environment();
-        Map<String, Object> rows = new LinkedHashMap<>();
-        rows.put("Command", machine.commandLine());
-        rows.put("Started", machine.startedAt());
-        rows.put("Total time", seconds(report.totalSeconds()));
-        rows.put("Peak resident memory", fixed(report.peakRssGib(), 2) + " GiB");
-        machine.versions().forEach((name, version) -> rows.put("Version of " + name, version));
-        rows.put("ND4J backend", machine.backend());
-        rows.put("BLAS", machine.blas());
-        rows.put("Threads", machine.threads() + " (ND4J), " + machine.blasThreads() + " (BLAS)");
-        rows.put("GPUs", machine.devices().isEmpty() ? "none" : machine.devices());
-        rows.put("Operating system", machine.os());
-        rows.put("Processor cores", machine.cores());
-        rows.put("Heap limit", fixed(machine.maxHeapGib(), 2) + " GiB");
-        return rows(rows);
-    }
-
-    private static List<Map<String, Object>> rows(Map<String, Object> values) {
-        List<Map<String, Object>> rows = new ArrayList<>();
-        values.forEach(
-                (name, value) -> rows.add(Map.of("name", name.replace('_', ' '), "value", String.valueOf(value))));
-        return rows;
+        return machine(report.environment(), report.totalSeconds(), report.peakRssGib());
     }
 
     private static String curves(QuickstartReport report) {
         List<Map<String, Object>> runs = new ArrayList<>();
-        runs.add(curve("NTP", report.ntp().curve()));
+        Map<String, Object> ntp = curve("NTP", report.ntp().curve());
+        ntp.put("dash", List.of(2, 3));
+        runs.add(ntp);
         runs.add(curve("NPP", report.npp().curve()));
-        try {
-            // Its JSON escape instead of "<", which could end the script element.
-            return JSON.writeValueAsString(runs).replace("<", "\\u003c");
-        } catch (JsonProcessingException e) {
-            throw new IllegalStateException("The loss curves cannot be written as JSON: " + e.getOriginalMessage(), e);
-        }
+        return json(runs);
     }
 
     private static Map<String, Object> curve(String model, LossCurve curve) {
         Map<String, Object> run = new LinkedHashMap<>();
         run.put("model", model);
+        run.put("color", model.toLowerCase(Locale.ROOT));
         run.put("seconds", curve.seconds());
         run.put("images", curve.images());
-        // JSON has no NaN: null leaves a gap in the chart.
-        run.put(
-                "loss",
-                curve.loss().stream().map(x -> Double.isFinite(x) ? x : null).toList());
+        run.put("loss", withGaps(curve.loss()));
         run.put("patchSide", curve.patchSide());
         return run;
-    }
-
-    /**
-     * JavaScript of our own or of the chart library, which stands in the page as it is.
-     *
-     * @throws IllegalStateException if it holds what would end or change its script element
-     */
-    private static String javaScript(String text) {
-        String lowerCase = text.toLowerCase(Locale.ROOT);
-        if (lowerCase.contains("</script") || lowerCase.contains("<!--") || lowerCase.contains("<script")) {
-            throw new IllegalStateException("A script of the page holds a script tag or an HTML comment");
-        }
-        return text;
-    }
-
-    private static String ratio(double value) {
-        return fixed(value, 3);
-    }
-
-    private static String loss(double value) {
-        return fixed(value, 3);
-    }
-
-    private static String seconds(double value) {
-        return value < 100 ? fixed(value, 1) + " s" : fixed(value, 0) + " s";
-    }
-
-    private static String fixed(double value, int digits) {
-        return String.format(Locale.ROOT, "%,." + digits + "f", value);
-    }
-
-    private static String count(long value) {
-        return String.format(Locale.ROOT, "%,d", value);
-    }
-
-    private static String trimmed(double value) {
-        return value == Math.rint(value) ? Long.toString((long) value) : fixed(value, 2);
-    }
-
-    private static String webjar(String path) {
-        String version = properties("/META-INF/maven/org.webjars.npm/uplot/pom.properties")
-                .getProperty("version");
-        return text("/META-INF/resources/webjars/uplot/" + version + "/" + path);
-    }
-
-    private static String resource(String name) {
-        return text(name);
-    }
-
-    private static Properties properties(String name) {
-        Properties properties = new Properties();
-        try (InputStream in = open(name)) {
-            properties.load(in);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-        return properties;
-    }
-
-    private static String text(String name) {
-        try (InputStream in = open(name)) {
-            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-    }
-
-    private static InputStream open(String name) {
-        InputStream in = ReportPage.class.getResourceAsStream(name);
-        if (in == null) {
-            throw new IllegalStateException("The report needs " + name + " on the class path. Build the samples anew");
-        }
-        return in;
     }
 }

@@ -1,5 +1,7 @@
 package org.npp4j.samples.report;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.annotation.JsonInclude.Include;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.List;
 
@@ -17,6 +19,7 @@ import java.util.List;
  * @param stages the stages in order
  * @param curve training loss
  * @param modelFile file of the trained model, relative to the report
+ * @param drawn scores of the images that it drew; null if no network that knows the data comes along
  */
 public record TrainedModel(
         double trainSeconds,
@@ -29,7 +32,8 @@ public record TrainedModel(
         long parameters,
         List<Stage> stages,
         LossCurve curve,
-        String modelFile) {
+        String modelFile,
+        @JsonInclude(Include.NON_NULL) DrawnScores drawn) {
 
     /** {@return images per second of training} */
     @JsonProperty

@@ -1,10 +1,9 @@
 (function () {
   "use strict";
   var runs = JSON.parse(document.getElementById("curves").textContent);
-  var charts = [
-    { id: "chart-seconds", key: "seconds", label: "Time, s" },
-    { id: "chart-images", key: "images", label: "Images" },
-  ];
+  var charts = Array.from(document.querySelectorAll(".plot")).map(function (element) {
+    return { element: element, key: element.dataset.key, label: element.dataset.label };
+  });
 
   function color(name) {
     return getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
@@ -17,11 +16,15 @@
     run.patchSide.forEach(function (p, i) {
       var last = found[found.length - 1];
       if (!last || last.patchSide !== p) {
-        last = { model: run.model, patchSide: p, seconds: [], images: [], loss: [] };
+        last = { model: run.model, color: run.color, dash: run.dash, patchSide: p, loss: [] };
+        charts.forEach(function (chart) {
+          last[chart.key] = [];
+        });
         found.push(last);
       }
-      last.seconds.push(run.seconds[i]);
-      last.images.push(run.images[i]);
+      charts.forEach(function (chart) {
+        last[chart.key].push(run[chart.key][i]);
+      });
       last.loss.push(run.loss[i]);
     });
     return found;
@@ -45,7 +48,7 @@
           var text = stage.model + ": p = " + stage.patchSide;
           var gap = 6 * ratio;
           var fits = x + gap + ctx.measureText(text).width < u.bbox.left + u.bbox.width;
-          ctx.strokeStyle = ctx.fillStyle = color(stage.model.toLowerCase());
+          ctx.strokeStyle = ctx.fillStyle = color(stage.color);
           ctx.setLineDash([5 * ratio, 4 * ratio]);
           ctx.beginPath();
           ctx.moveTo(x, u.bbox.top);
@@ -62,11 +65,11 @@
   function series(stage) {
     return {
       label: stage.model + ", p = " + stage.patchSide,
-      stroke: color(stage.model.toLowerCase()),
+      stroke: color(stage.color),
       width: stage.patchSide === 1 ? 2 : 1.25,
-      dash: stage.model === "NTP" ? [2, 3] : undefined,
+      dash: stage.dash,
       spanGaps: true,
-      points: { show: false },
+      points: { show: stage.loss.length === 1 },
       value: function (u, value) {
         return value == null ? "" : value.toFixed(3);
       },
@@ -91,7 +94,6 @@
   }
 
   function draw(chart) {
-    var element = document.getElementById(chart.id);
     var data = uPlot.join(
       parts.map(function (stage) {
         return [stage[chart.key], stage.loss];
@@ -102,7 +104,7 @@
     }
     chart.plot = new uPlot(
       {
-        width: width(element),
+        width: width(chart.element),
         height: 340,
         scales: { x: { time: false } },
         axes: [axis(chart.label), axis("Loss, nats per token")],
@@ -110,7 +112,7 @@
         hooks: { draw: [drawSwitches(chart.key)] },
       },
       data,
-      element
+      chart.element
     );
   }
 
@@ -121,7 +123,7 @@
   drawAll();
   window.addEventListener("resize", function () {
     charts.forEach(function (chart) {
-      chart.plot.setSize({ width: width(document.getElementById(chart.id)), height: 340 });
+      chart.plot.setSize({ width: width(chart.element), height: 340 });
     });
   });
   // The canvas has its colours painted in: paint again when they change.

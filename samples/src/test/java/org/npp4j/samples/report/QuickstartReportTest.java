@@ -41,6 +41,9 @@ class QuickstartReportTest {
         assertEquals("OPENBLAS", json.at("/environment/blas").asText());
         assertEquals(64, json.at("/data/tokens_per_image").asInt());
         assertEquals("npp.png", json.at("/pictures/NPP").asText());
+        assertEquals(32.4, json.at("/ntp/drawn/fid").asDouble(), 1e-9);
+        assertEquals(0.88, json.at("/npp/drawn/classifier_agreement").asDouble(), 1e-9);
+        assertEquals("cnn-made-up", json.at("/npp/drawn/network").asText());
         assertFalse(json.path("determinism").asText().isEmpty());
     }
 

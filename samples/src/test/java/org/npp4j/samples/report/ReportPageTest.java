@@ -6,40 +6,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Deque;
 import java.util.List;
-import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 
 class ReportPageTest {
-    private static final Set<String> VOID_ELEMENTS = Set.of("meta", "link", "img");
-
     private final String page = ReportPage.render(MadeUpReport.report(), MadeUpReport.sheets());
-    private final String markup = page.replaceAll("(?s)(<(style|script)[^>]*>).*?(</\\2>)", "$1$3");
+    private final String markup = PageMarkup.withoutScripts(page);
 
     @Test
     void everyElementIsClosedInOrder() {
-        Deque<String> open = new ArrayDeque<>();
-        Matcher tags = Pattern.compile("<(/?)([a-z][a-z0-9]*)((?:\\s+[a-z-]+(?:=\"[^\"<]*\")?)*)\\s*>")
-                .matcher(markup);
-        int count = 0;
-        while (tags.find()) {
-            count++;
-            if (tags.group(1).isEmpty()) {
-                if (!VOID_ELEMENTS.contains(tags.group(2))) {
-                    open.push(tags.group(2));
-                }
-            } else {
-                assertEquals(open.pop(), tags.group(2), "at " + tags.start());
-            }
-        }
-        assertTrue(open.isEmpty(), "not closed: " + open);
-        // Whatever the pattern does not know would be left over.
-        assertEquals(count + 1, markup.chars().filter(c -> c == '<').count(), "the doctype and the tags found");
+        PageMarkup.assertClosed(markup);
     }
 
     @Test
@@ -95,7 +74,8 @@ class ReportPageTest {
                 ntp.parameters(),
                 ntp.stages(),
                 broken,
-                ntp.modelFile());
+                ntp.modelFile(),
+                null);
         String html = ReportPage.render(
                 new QuickstartReport(
                         withGap,
@@ -120,6 +100,9 @@ class ReportPageTest {
         assertTrue(markup.contains("66.8 s against 103 s"));
         for (String shown : List.of(
                 "1.453",
+                "FID(cnn-made-up) of 500 drawn against 2,000 test images",
+                "32.40",
+                "88.0 %",
                 "1.392",
                 "3,840,000",
                 "OPENBLAS",

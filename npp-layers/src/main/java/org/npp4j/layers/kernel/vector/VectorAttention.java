@@ -9,6 +9,7 @@ import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorShuffle;
 import jdk.incubator.vector.VectorSpecies;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.AttentionMask;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.AttentionShape;
 import org.npp4j.layers.kernel.RotaryTable;
@@ -48,7 +49,7 @@ final class VectorAttention {
     private VectorAttention() {}
 
     /** {@link AttentionShape} as ints, with W. */
-    private record Sizes(int b, int t, int h, int g, int e, int w, float scale) {
+    private record Sizes(int b, int t, int h, int g, int e, int w, float scale, AttentionMask mask) {
         static Sizes of(AttentionShape shape) {
             return new Sizes(
                     (int) shape.batch(),
@@ -57,11 +58,30 @@ final class VectorAttention {
                     shape.keyValueHeads(),
                     shape.headWidth(),
                     TileProducts.roundUp(shape.headWidth(), LANES),
-                    (float) (1 / Math.sqrt(shape.headWidth())));
+                    (float) (1 / Math.sqrt(shape.headWidth())),
+                    shape.mask());
         }
 
         int headsPerGroup() {
             return h / g;
+        }
+
+        /** How many keys the queries before one see. */
+        int keysOf(int queryEnd) {
+            return mask.to(queryEnd - 1);
+        }
+
+        /**
+         * How many keys the rows that are computed together with row r of a block of queries see. In blocks of positions
+         * that is what the last query of the block sees: few rows see less.
+         */
+        int seenBy(int start, int r, int end) {
+            return mask.causal() ? Math.min(end, start + r / ROWS * ROWS + ROWS) : keysOf(end);
+        }
+
+        /** The first row of a block of queries that is computed for keys from one on, a multiple of {@link #ROWS}. */
+        int firstSeeing(int firstKey, int start) {
+            return mask.causal() ? Math.max(0, firstKey - start) / ROWS * ROWS : 0;
         }
 
         /** Where a head's numbers of a position begin in [R, heads x E]. */
@@ -197,13 +217,17 @@ final class VectorAttention {
             int g = part % s.g;
             int from = chunkStart(chunk);
             int to = chunkStart(chunk + 1);
+            if (from == to) {
+                return;
+            }
+            int keyEnd = s.keysOf(to);
             Scratch scratch = Scratch.get();
-            float[] keyPanels = scratch.array(0, TileProducts.roundUp(to, COLUMNS) * s.e);
-            float[] values = scratch.array(1, to * s.w);
+            float[] keyPanels = scratch.array(0, TileProducts.roundUp(keyEnd, COLUMNS) * s.e);
+            float[] values = scratch.array(1, keyEnd * s.w);
             float[] keys = scratch.array(2, COLUMNS * s.w);
             int head = s.head(b, g, s.g) * s.w;
-            for (int panel = 0; panel < to; panel += COLUMNS) {
-                int present = Math.min(COLUMNS, to - panel);
+            for (int panel = 0; panel < keyEnd; panel += COLUMNS) {
+                int present = Math.min(COLUMNS, keyEnd - panel);
                 load(s, k, b, panel, present, g, s.g, keys, 0);
                 turn(keys, present * s.w, turns, panel * s.w, 1, 1);
                 transpose(keys, 0, present, s, keyPanels, panel * s.e);
@@ -223,9 +247,10 @@ final class VectorAttention {
         /** Some queries of one head, over all keys that they see. */
         private void block(Scratch scratch, int b, int h, int start, int end, float[] keyPanels, float[] values) {
             int queries = end - start;
+            int keyEnd = s.keysOf(end);
             int rowsWidth = FORWARD_QUERIES * s.w;
             float[] rows = scratch.array(3, rowsWidth);
-            int scoreRow = TileProducts.roundUp(end, COLUMNS) + LANES;
+            int scoreRow = TileProducts.roundUp(keyEnd, COLUMNS) + LANES;
             float[] scores = scratch.array(4, FORWARD_QUERIES * scoreRow);
             float[] mixed = scratch.array(5, rowsWidth);
             float[] logs = scratch.array(6, FORWARD_QUERIES);
@@ -236,10 +261,8 @@ final class VectorAttention {
             qh.put((s.head(b, h, s.h) + start) * s.w, rows, 0, queries * s.w);
             Arrays.fill(rows, queries * s.w, rowsWidth, 0);
 
-            for (int panel = 0; panel < end; panel += COLUMNS) {
-                // the first group with a query in this panel or behind it
-                int first = Math.max(0, panel - start) / ROWS * ROWS;
-                for (int r = first; r < queries; r += ROWS) {
+            for (int panel = 0; panel < keyEnd; panel += COLUMNS) {
+                for (int r = s.firstSeeing(panel, start); r < queries; r += ROWS) {
                     // [6, E] x [E, panel]
                     TileProducts.tile(
                             rows,
@@ -257,9 +280,9 @@ final class VectorAttention {
                 }
             }
             for (int r = 0; r < queries; r++) {
-                int whole = TileProducts.roundUp(seenBy(start, r, end), LANES);
+                int whole = TileProducts.roundUp(s.seenBy(start, r, end), LANES);
                 int at = r * scoreRow;
-                mask(scores, at, start + r, 0, whole, hidden[b]);
+                mask(s.mask, scores, at, start + r, 0, whole, hidden[b]);
                 float largest = largest(scores, at, whole);
                 Lanes.exp(scores, 1, -largest, scores, at, at + whole, lanes);
                 double sum = Lanes.sum(lanes);
@@ -280,7 +303,7 @@ final class VectorAttention {
                         r * s.w,
                         s.w,
                         s.w,
-                        seenBy(start, r, end),
+                        s.seenBy(start, r, end),
                         false);
             }
             for (int r = 0; r < queries; r++) {
@@ -358,7 +381,7 @@ final class VectorAttention {
             Arrays.fill(rows, queries * s.w, rowsWidth, 0);
             Arrays.fill(dMixed, queries * s.w, rowsWidth, 0);
             logSums.get(s.head(b, h, s.h) + start, logs, 0, queries);
-            for (int firstKey = 0; firstKey < end; firstKey += GRADIENT_KEYS) {
+            for (int firstKey = 0; firstKey < s.keysOf(end); firstKey += GRADIENT_KEYS) {
                 tile(scratch, b, start, end, firstKey);
             }
             turn(dRows, queries * s.w, turns, start * s.w, s.scale, -1);
@@ -381,10 +404,9 @@ final class VectorAttention {
             float[] weights = scratch.array(10, GRADIENT_QUERIES * GRADIENT_KEYS);
             float[] dScores = scratch.array(11, GRADIENT_QUERIES * GRADIENT_KEYS);
             int queries = end - start;
-            int keyEnd = Math.min(end, firstKey + GRADIENT_KEYS);
+            int keyEnd = Math.min(s.keysOf(end), firstKey + GRADIENT_KEYS);
             for (int panel = firstKey; panel < keyEnd; panel += COLUMNS) {
-                int first = Math.max(0, panel - start) / ROWS * ROWS;
-                for (int r = first; r < queries; r += ROWS) {
+                for (int r = s.firstSeeing(panel, start); r < queries; r += ROWS) {
                     int at = r * GRADIENT_KEYS + panel - firstKey;
                     // [6, E] x [E, panel]: scores
                     TileProducts.tile(
@@ -416,15 +438,21 @@ final class VectorAttention {
                             false);
                 }
             }
-            for (int r = Math.max(0, firstKey - start) / ROWS * ROWS; r < queries; r++) {
-                int limit = TileProducts.roundUp(Math.min(keyEnd, seenBy(start, r, end)) - firstKey, COLUMNS);
+            for (int r = s.firstSeeing(firstKey, start); r < queries; r++) {
+                int limit = TileProducts.roundUp(Math.min(keyEnd, s.seenBy(start, r, end)) - firstKey, COLUMNS);
                 int at = r * GRADIENT_KEYS;
-                mask(weights, at, start + r, firstKey, limit, hidden[b]);
+                mask(s.mask, weights, at, start + r, firstKey, limit, hidden[b]);
                 Lanes.exp(weights, 1, -logs[r], weights, at, at + limit, lanes);
                 softmaxGradient(weights, dScores, at, limit, sums[r]);
+                // keys are taken in groups of six, which may reach behind the last whole vector
+                int groups = TileProducts.roundUp(keyEnd - firstKey, ROWS);
+                if (groups > limit) {
+                    Arrays.fill(weights, at + limit, at + groups, 0);
+                    Arrays.fill(dScores, at + limit, at + groups, 0);
+                }
             }
             for (int key = firstKey; key < keyEnd; key += ROWS) {
-                int first = Math.max(0, key - start);
+                int first = s.mask.causal() ? Math.max(0, key - start) : 0;
                 int at = first * GRADIENT_KEYS + key - firstKey;
                 // [queries, 6]^T x [queries, W]
                 TileProducts.rows(
@@ -457,7 +485,7 @@ final class VectorAttention {
                         queries - first,
                         true);
             }
-            for (int r = Math.max(0, firstKey - start) / ROWS * ROWS; r < queries; r += ROWS) {
+            for (int r = s.firstSeeing(firstKey, start); r < queries; r += ROWS) {
                 // [6, keys] x [keys, W]
                 TileProducts.rows(
                         dScores,
@@ -471,15 +499,10 @@ final class VectorAttention {
                         r * s.w,
                         s.w,
                         s.w,
-                        Math.min(keyEnd, seenBy(start, r, end)) - firstKey,
+                        Math.min(keyEnd, s.seenBy(start, r, end)) - firstKey,
                         firstKey > 0);
             }
         }
-    }
-
-    /** How many keys the rows that are computed together with row r of a block of queries see. */
-    private static int seenBy(int start, int r, int end) {
-        return Math.min(end, start + r / ROWS * ROWS + ROWS);
     }
 
     /** Rows of [R, heads x E] for one head into [rows, W]. */
@@ -531,9 +554,12 @@ final class VectorAttention {
         }
     }
 
-    /** Gives the scores of keys that a query must not see the weight 0: those behind it, and hidden ones but itself. */
-    private static void mask(float[] scores, int at, int query, int firstKey, int limit, int[] hidden) {
-        int visible = Math.max(0, Math.min(limit, query + 1 - firstKey));
+    /** Gives the scores of keys that a query must not see the weight 0: those of the mask, and hidden ones but itself. */
+    private static void mask(
+            AttentionMask mask, float[] scores, int at, int query, int firstKey, int limit, int[] hidden) {
+        int visible = Math.max(0, Math.min(limit, mask.to(query) - firstKey));
+        Arrays.fill(
+                scores, at, at + Math.max(0, Math.min(visible, mask.from(query) - firstKey)), Float.NEGATIVE_INFINITY);
         Arrays.fill(scores, at + visible, at + limit, Float.NEGATIVE_INFINITY);
         for (int key : hidden) {
             if (key >= firstKey && key < firstKey + visible && key != query) {

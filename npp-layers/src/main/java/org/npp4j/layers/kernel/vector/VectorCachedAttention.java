@@ -1,6 +1,7 @@
 package org.npp4j.layers.kernel.vector;
 
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorOperators;
 import jdk.incubator.vector.VectorSpecies;
@@ -102,22 +103,25 @@ final class VectorCachedAttention {
         s.reserve(tilePositions * width, heads * width, heads * slots);
         int base = (example * shape.keyValueHeads() + group) * slots * width;
         int rowWidth = (shape.heads() + 2 * shape.keyValueHeads()) * width;
-        for (int i = 0; i < shape.positions(); i++) {
-            int row = example * (int) shape.positions() + i;
+        int t = (int) shape.positions();
+        for (int i = 0; i < t; i++) {
+            int k = (example * t + i) * rowWidth + (shape.heads() + group) * width;
+            append(base, past + i, k, k + shape.keyValueHeads() * width, s.mixed);
+        }
+        for (int i = 0; i < t; i++) {
+            int row = example * t + i;
             int position = past + i;
+            int seen = shape.mask().to(position);
             int q = row * rowWidth + group * heads * width;
-            int k = row * rowWidth + (shape.heads() + group) * width;
-            int v = k + shape.keyValueHeads() * width;
-            append(base, position, k, v, s.mixed);
             for (int head = 0; head < heads; head++) {
                 turn(q + head * width, position, 1 / Math.sqrt(width), s.queries, head * width);
             }
-            score(base, position + 1, heads, s);
+            score(base, seen, heads, s);
             for (int head = 0; head < heads; head++) {
                 hide(example, position, s.scores, head * slots);
-                softmax(s.scores, head * slots, position + 1, s.lanes);
+                softmax(s.scores, head * slots, seen, s.lanes);
             }
-            mix(base, position + 1, heads, s);
+            mix(base, seen, heads, s);
             System.arraycopy(s.mixed, 0, out, (row * shape.heads() + group * heads) * width, heads * width);
         }
     }
@@ -179,12 +183,13 @@ final class VectorCachedAttention {
         a.add(b).add(c.add(d)).intoArray(scores, to);
     }
 
-    /** A hidden condition token is seen by itself alone. */
+    /** What the mask hides at the front; and a hidden condition token is seen by itself alone. */
     private void hide(int example, int position, float[] scores, int start) {
+        Arrays.fill(scores, start, start + shape.mask().from(position), Float.NEGATIVE_INFINITY);
         boolean[] hidden = cache.hidden(example);
         if (hidden != null) {
-            for (int i = 0; i < Math.min(position, hidden.length); i++) {
-                if (hidden[i]) {
+            for (int i = 0; i < Math.min(shape.mask().to(position), hidden.length); i++) {
+                if (hidden[i] && i != position) {
                     scores[start + i] = Float.NEGATIVE_INFINITY;
                 }
             }

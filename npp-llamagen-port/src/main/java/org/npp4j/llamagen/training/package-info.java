@@ -1,0 +1,11 @@
+/**
+ * Training of the LlamaGen GPTs, to be left alone for days.
+ *
+ * <p>{@link org.npp4j.llamagen.training.TrainingPlan} is everything that decides a result but the data, {@link
+ * org.npp4j.llamagen.training.Trainer} the loop, {@link org.npp4j.llamagen.training.TrainingCheckpoint} what a run needs to
+ * go on as if nothing had happened.
+ *
+ * <p>A step is one move of the weights; steps count from 0, and "after step s" means that s steps have been made. All
+ * randomness of a step follows from the plan's seed and the step's number.
+ */
+package org.npp4j.llamagen.training;

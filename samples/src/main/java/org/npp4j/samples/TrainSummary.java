@@ -1,0 +1,211 @@
+package org.npp4j.samples;
+
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import org.npp4j.layers.TokenGrid;
+import org.npp4j.layers.kernel.Products;
+import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.training.TrainingPlan;
+import org.npp4j.samples.report.TrainingReport;
+import org.npp4j.schedule.PatchStages;
+import org.npp4j.schedule.TrainingCost;
+
+/**
+ * What a run will be: said before its first step.
+ *
+ * @param label of the model
+ * @param plan what is trained
+ * @param data what it is trained on
+ * @param batchesPerEpoch steps of an epoch
+ * @param cost of the plan
+ * @param recompute whether blocks are computed again
+ */
+record TrainSummary(
+        String label, TrainingPlan plan, TrainingData data, int batchesPerEpoch, TrainingCost cost, boolean recompute) {
+    private static final double GIB = 1L << 30;
+    private static final double GIGA = 1e9;
+    /** The JVM, libraries, and the working memory of one layer. */
+    private static final double BASE_GIB = 0.25;
+    /** Arrays of its input's size that a block keeps for the backward pass. */
+    private static final int KEPT = 11;
+
+    private static final int KEPT_RECOMPUTED = 2;
+    /** Arrays as large as the weights: themselves, gradient, two moments. */
+    private static final int OPTIMIZED = 4;
+
+    /** Nothing of the model's size is allocated. */
+    static TrainSummary of(String label, TrainingPlan plan, TrainingData data, int batchesPerEpoch, boolean recompute) {
+        long unit = plan.stages().unit() == PatchStages.Unit.EPOCHS
+                ? (long) batchesPerEpoch * plan.batchSize()
+                : plan.batchSize();
+        return new TrainSummary(
+                label,
+                plan,
+                data,
+                batchesPerEpoch,
+                TrainingCost.of(plan.network(batchesPerEpoch).build(), plan.stages(), unit),
+                recompute);
+    }
+
+    /** {@return steps of the whole plan} */
+    int steps() {
+        return plan.steps(batchesPerEpoch);
+    }
+
+    /** {@return the first step after a stage} */
+    int end(int stage) {
+        int end = plan.stages().stages().get(stage).end();
+        return plan.stages().unit() == PatchStages.Unit.EPOCHS ? end * batchesPerEpoch : end;
+    }
+
+    private int start(int stage) {
+        return stage == 0 ? 0 : end(stage - 1);
+    }
+
+    /** {@return images of a stage} */
+    long images(int stage) {
+        return (long) (end(stage) - start(stage)) * plan.batchSize();
+    }
+
+    /** {@return operations of a stage in GFLOP} */
+    double gflop(int stage) {
+        return cost.stages().get(stage).operations() / GIGA;
+    }
+
+    /** {@return operations of the first so many steps in GFLOP} */
+    double gflopAt(int step) {
+        double sum = 0;
+        for (int i = 0; i < cost.stages().size(); i++) {
+            double share = Math.max(0, Math.min(step, end(i)) - start(i)) / (double) (end(i) - start(i));
+            sum += share * gflop(i);
+        }
+        return sum;
+    }
+
+    /** {@return the plan for the progress bar} */
+    List<TrainingProgress.Stage> progress() {
+        List<TrainingProgress.Stage> stages = new ArrayList<>();
+        for (int i = 0; i < cost.stages().size(); i++) {
+            stages.add(new TrainingProgress.Stage(cost.stages().get(i).patchSide(), images(i), gflop(i) / images(i)));
+        }
+        return stages;
+    }
+
+    /** {@return the plan for the report} */
+    List<TrainingReport.Stage> stages() {
+        List<TrainingReport.Stage> stages = new ArrayList<>();
+        for (int i = 0; i < cost.stages().size(); i++) {
+            int side = cost.stages().get(i).patchSide();
+            TokenGrid grid = plan.model().grid();
+            stages.add(new TrainingReport.Stage(
+                    side, start(i), end(i), grid.tokens() / grid.tokensPerPatch(side), gflop(i)));
+        }
+        return stages;
+    }
+
+    /** {@return the peak of resident memory in GiB, roughly} */
+    double memoryGib() {
+        GptSpec model = plan.model();
+        long width = plan.dataType().width();
+        double perWeight =
+                OPTIMIZED + (plan.averageDecay() > 0 ? 1 : 0) + (plan.microBatch() < plan.batchSize() ? 1 : 0);
+        double weights = perWeight * model.parameters() * width;
+        double most = 0;
+        for (PatchStages.Stage stage : plan.stages().stages()) {
+            double rows = (double) plan.microBatch()
+                    * (model.grid().tokens() / model.grid().tokensPerPatch(stage.patchSide()));
+            double blocks = (double) model.layers() * (recompute ? KEPT_RECOMPUTED : KEPT) * model.width()
+                    + (recompute ? KEPT * (double) model.width() : 0);
+            double backward = 4.0 * model.feedForwardWidth() + 4.0 * model.width();
+            most = Math.max(most, rows * (blocks + backward + model.vocabulary()) * width);
+        }
+        return (weights + most) / GIB + BASE_GIB;
+    }
+
+    /** {@return relative cost in words} */
+    String costNote() {
+        return String.format(
+                Locale.ROOT,
+                "%.0f TFLOP, %.3f times those of next-token prediction over as many steps; positions %.3f times. The"
+                        + " fair comparison gives next-token prediction the same learning rates: the same stages with"
+                        + " patch side 1.",
+                cost.gflop() / 1e3,
+                cost.relativeOperations(),
+                cost.relativeTokens());
+    }
+
+    /** {@return the settings, name to value} */
+    Map<String, Object> settings() {
+        Map<String, Object> settings = new LinkedHashMap<>();
+        GptSpec model = plan.model();
+        settings.put("Model", model());
+        settings.put("Grid", model.grid() + ", vocabulary " + model.vocabulary() + ", " + model.classes() + " classes");
+        settings.put("Patch stages", plan.stages());
+        settings.put(
+                "Batch",
+                plan.batchSize() + (plan.microBatch() < plan.batchSize() ? " in parts of " + plan.microBatch() : ""));
+        TrainingPlan.LearningRate rate = plan.learningRate();
+        settings.put(
+                "Learning rate",
+                rate.scheduled()
+                        ? rate.base() + ", in each stage warm-up " + rate.warmup() + ", decay over the last "
+                                + rate.decayRatio() + " to " + rate.end()
+                        : rate.base() + ", constant");
+        TrainingPlan.AdamW adam = plan.optimizer();
+        settings.put("AdamW", "betas " + adam.beta1() + ", " + adam.beta2() + ", weight decay " + adam.weightDecay());
+        settings.put("Gradient clipping", plan.clipNorm() == 0 ? "none" : "global norm " + plan.clipNorm());
+        TrainingPlan.Dropouts dropouts = plan.dropouts();
+        settings.put(
+                "Dropouts",
+                "class " + dropouts.classes() + ", tokens " + dropouts.tokens() + ", attention " + dropouts.residual()
+                        + ", feed-forward " + dropouts.feedForward() + ", path " + dropouts.path());
+        settings.put("Moving average", plan.averageDecay() == 0 ? "none" : "decay " + plan.averageDecay());
+        settings.put("Precision", Products.description());
+        settings.put("Seed", plan.seed());
+        return settings;
+    }
+
+    /** {@return the model in a few words} */
+    String model() {
+        GptSpec model = plan.model();
+        return String.format(
+                Locale.ROOT,
+                "%s: %d layers, %d heads, width %d, %,d parameters",
+                label,
+                model.layers(),
+                model.heads(),
+                model.width(),
+                model.parameters());
+    }
+
+    /** {@return the lines to print before the first step} */
+    List<String> lines(String backend) {
+        List<String> lines = new ArrayList<>();
+        lines.add(model());
+        lines.add(String.valueOf(data));
+        for (TrainingReport.Stage stage : stages()) {
+            lines.add(String.format(
+                    Locale.ROOT,
+                    "Stage %d of %d: p = %d, steps %,d to %,d, %d positions an image, %.1f TFLOP",
+                    lines.size() - 1,
+                    cost.stages().size(),
+                    stage.patchSide(),
+                    stage.from(),
+                    stage.to(),
+                    stage.positions(),
+                    stage.gflop() / 1e3));
+        }
+        lines.add(costNote());
+        settings().forEach((name, value) -> {
+            if (!name.equals("Model") && !name.equals("Patch stages")) {
+                lines.add(name + ": " + value);
+            }
+        });
+        lines.add(String.format(Locale.ROOT, "Memory: about %.1f GiB", memoryGib()));
+        lines.add(backend + "; " + String.join(", ", new Versions().getVersion()));
+        return lines;
+    }
+}
