@@ -37,6 +37,9 @@ public final class CodeCheck {
     /** An error this many times that of encoding anew is reported. */
     static final double MUCH_LARGER = 1.5;
 
+    /** A tokenizer is reported that gives pictures back with more than this error (17 dB) and than their mean colour has. */
+    static final double POOR_ERROR = 0.02;
+
     /** A class that lacks more than this share of its pictures is reported. */
     static final double LOST_SHARE = 0.1;
 
@@ -140,6 +143,7 @@ public final class CodeCheck {
         List<PixelImages> sheet = new ArrayList<>();
         double error = 0;
         double againError = 0;
+        double flatError = 0;
         long same = 0;
         int compared = 0;
         int others = 0;
@@ -151,6 +155,7 @@ public final class CodeCheck {
             if (original != null) {
                 sheet.add(original);
                 error += squaredError(original, decoded);
+                flatError += variance(original);
                 int[][] again = tokenizer.encode(original);
                 againError += squaredError(original, tokenizer.decode(again));
                 long sameHere = IntStream.range(0, codes.length)
@@ -176,6 +181,14 @@ public final class CodeCheck {
                 usage.perplexity(),
                 classImages,
                 together(sheet));
+        if (againError > Math.max(flatError, POOR_ERROR * compared)) {
+            warnings.add(String.format(
+                    Locale.ROOT,
+                    "The tokenizer gives the originals back with an error of %.5f, their mean colours have %.5f: it does not"
+                            + " know such pictures. Is its file complete, and are its sizes right?",
+                    againError / compared,
+                    flatError / compared));
+        }
         judge(result, others, compared);
         return result;
     }
@@ -339,6 +352,24 @@ public final class CodeCheck {
                     result.error().getAsDouble(),
                     again));
         }
+    }
+
+    /** The error of a picture that has the mean colour of this one everywhere. */
+    private static double variance(PixelImages image) {
+        byte[] pixels = image.toBytes();
+        int plane = image.height() * image.width();
+        double sum = 0;
+        for (int from = 0; from < pixels.length; from += plane) {
+            double mean = 0;
+            for (int i = from; i < from + plane; i++) {
+                mean += (pixels[i] & 0xff) / (double) plane;
+            }
+            for (int i = from; i < from + plane; i++) {
+                double difference = (pixels[i] & 0xff) - mean;
+                sum += difference * difference;
+            }
+        }
+        return sum / pixels.length / (255.0 * 255.0);
     }
 
     private static double squaredError(PixelImages original, PixelImages decoded) {

@@ -186,6 +186,27 @@ class CodeCheckTest {
     }
 
     @Test
+    void aTokenizerThatDoesNotKnowSuchPicturesIsNoticed() throws IOException {
+        BlockCodebook whole = BlockCodebook.load(book);
+        byte[] noise = new byte[whole.codes().length];
+        Random random = new Random(3);
+        for (int i = 0; i < noise.length; i++) {
+            noise[i] = (byte) (random.nextBoolean() ? 255 : 0);
+        }
+        new BlockCodebook(
+                        whole.grid(),
+                        whole.blockSide(),
+                        whole.channels(),
+                        whole.imageHeight(),
+                        whole.imageWidth(),
+                        whole.background(),
+                        noise)
+                .save(book);
+        extract(false);
+        warns(check(data, 6, 0), "The tokenizer gives the originals back with an error of");
+    }
+
+    @Test
     void lowUsageIsNoticed() throws IOException {
         Path flat = folder.resolve("flat");
         for (int i = 0; i < 60; i++) {
