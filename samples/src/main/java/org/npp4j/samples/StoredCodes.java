@@ -17,6 +17,7 @@ import org.npp4j.llamagen.codes.CodeDataSetIterator;
 import org.npp4j.llamagen.codes.CodeStore;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
 
 /** Codes that were extracted before, read as they are needed. */
 final class StoredCodes implements TrainingData {
@@ -26,7 +27,7 @@ final class StoredCodes implements TrainingData {
     private final CodeStore codes;
     private final CodeStore otherCrops;
     private final CodeStore testCodes;
-    private final ImageTokenizer tokenizer;
+    private ImageTokenizer tokenizer;
 
     private StoredCodes(CodeStore codes, CodeStore otherCrops, CodeStore testCodes, ImageTokenizer tokenizer) {
         this.codes = codes;
@@ -84,6 +85,9 @@ final class StoredCodes implements TrainingData {
         requireTokens(codes, model);
         if (testCodes != null) {
             requireTokens(testCodes, model);
+        }
+        if (tokenizer instanceof VqTokenizer vq) {
+            tokenizer = vq.forGrid(model.grid()); // it was loaded before the grid was known
         }
         if (tokenizer != null
                 && (!tokenizer.grid().equals(model.grid()) || tokenizer.vocabulary() < model.vocabulary())) {

@@ -25,6 +25,7 @@ import org.npp4j.llamagen.images.TokenDataSetIterator;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.llamagen.tokenizer.TokenizerFile;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -121,7 +122,8 @@ final class TokenizedImages implements TrainingData {
 
     private static ImageTokenizer tokenizer(Path file, Path learned, PixelImages images) throws IOException {
         if (file != null) {
-            return TokenizerFile.load(file);
+            ImageTokenizer tokenizer = TokenizerFile.load(file);
+            return tokenizer instanceof VqTokenizer vq ? vq.forImages(images.height(), images.width()) : tokenizer;
         }
         if (!Files.exists(learned)) {
             LOG.info("Learning a block codebook from the images (--vq-ckpt takes another tokenizer) ..");

@@ -29,6 +29,8 @@ import org.npp4j.llamagen.files.NpyFile;
 import org.npp4j.llamagen.images.IdxFile;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
+import org.npp4j.llamagen.tokenizer.VqConfig;
+import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 
 class TrainCommandTest {
@@ -250,6 +252,31 @@ class TrainCommandTest {
         assertTrue(err.toString().contains("has no state of the optimizer"), err::toString);
         assertEquals(1, train("missing", "--init-from", folder.resolve("no.pt").toString()));
         assertTrue(err.toString().contains("--init-from: there is no file"), err::toString);
+    }
+
+    /** It is loaded for images of 256 x 256 pixels, whatever the data is. */
+    @Test
+    void aVqTokenizerTakesTheSizeOfTheImages() throws IOException {
+        Path vq = folder.resolve("vq.pt");
+        VqTokenizer.random(new VqConfig(List.of(1, 1), 32, 8, 9, 4, 1), SIDE, SIDE, 1)
+                .save(vq);
+        List<String> arguments = new ArrayList<>(List.of(
+                "train", "--data", data.toString(), "--vq-ckpt", vq.toString(), "--steps", "1", "--out", "of-images"));
+        arguments.addAll(SETTINGS);
+        arguments.set(arguments.indexOf("of-images"), folder.resolve("images").toString());
+        assertEquals(0, npp(arguments.toArray(String[]::new)), err::toString);
+        assertTrue(Files.exists(folder.resolve("images/samples/step-000000001.png")));
+
+        Path codes = folder.resolve("codes");
+        writeCodes(codes, 24, 3, 9);
+        arguments.set(arguments.indexOf("--data"), "--code-path");
+        arguments.set(arguments.indexOf(data.toString()), codes.toString());
+        arguments.set(
+                arguments.indexOf(folder.resolve("images").toString()),
+                folder.resolve("stored").toString());
+        arguments.addAll(List.of("--image-size", "64", "--vocab-size", "9", "--num-classes", "3"));
+        assertEquals(0, npp(arguments.toArray(String[]::new)), err::toString);
+        assertTrue(Files.exists(folder.resolve("stored/samples/step-000000001.png")));
     }
 
     /** Published layout: an array of crops and a label for each image. */
