@@ -32,6 +32,7 @@ import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
+import org.npp4j.llamagen.training.TrainingPlan;
 
 class TrainCommandTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
@@ -214,11 +215,12 @@ class TrainCommandTest {
                 err::toString);
         TrainingCheckpoint last =
                 TrainingCheckpoint.latest(folder.resolve("run/checkpoints")).orElseThrow();
-        assertEquals(2e-3, last.plan().learningRate().base());
-        assertEquals(0, last.plan().averageDecay());
-        assertEquals(16, last.plan().batchSize());
-        assertEquals("2:1,1:2", last.plan().stages().toString(), "--epochs takes the place of patch_stages");
-        assertEquals(1, last.plan().model().layers());
+        TrainingPlan plan = (TrainingPlan) last.plan();
+        assertEquals(2e-3, plan.learningRate().base());
+        assertEquals(0, plan.averageDecay());
+        assertEquals(16, plan.batchSize());
+        assertEquals("2:1,1:2", plan.stages().toString(), "--epochs takes the place of patch_stages");
+        assertEquals(1, plan.model().layers());
     }
 
     @Test
@@ -242,11 +244,13 @@ class TrainCommandTest {
 
         Path weights = folder.resolve("weights.pt");
         ComputationGraph other = LlamaGen.of(
-                        TrainingCheckpoint.read(zip.getParent()).plan().model())
+                        ((TrainingPlan) TrainingCheckpoint.read(zip.getParent()).plan()).model())
                 .init(Nd4j.create(
                         DataType.FLOAT,
                         1,
-                        TrainingCheckpoint.read(zip.getParent()).plan().model().parameters()));
+                        ((TrainingPlan) TrainingCheckpoint.read(zip.getParent()).plan())
+                                .model()
+                                .parameters()));
         GptCheckpoint.write(weights, other);
         assertEquals(1, train("without", "--gpt-ckpt", weights.toString()));
         assertTrue(err.toString().contains("has no state of the optimizer"), err::toString);

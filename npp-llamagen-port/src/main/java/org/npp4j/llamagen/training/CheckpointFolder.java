@@ -35,11 +35,13 @@ final class CheckpointFolder implements AutoCloseable {
     private static final String REPLACED = ".replaced-";
 
     private final CheckpointPolicy policy;
+    private final RunPlan.Parser parser;
     private final FileChannel channel;
 
     /** Locks a folder and removes what a killed run left half written. */
-    CheckpointFolder(CheckpointPolicy policy) throws IOException {
+    CheckpointFolder(CheckpointPolicy policy, RunPlan.Parser parser) throws IOException {
         this.policy = policy;
+        this.parser = parser;
         Files.createDirectories(policy.folder());
         channel = lock(policy.folder());
         try {
@@ -125,7 +127,7 @@ final class CheckpointFolder implements AutoCloseable {
 
     /** Keeps the newest of this run and the best. Those ahead of the newest are of a run that went back behind them. */
     private void removeOld(TrainingCheckpoint newest) throws IOException {
-        List<TrainingCheckpoint> all = new ArrayList<>(TrainingCheckpoint.list(policy.folder()));
+        List<TrainingCheckpoint> all = new ArrayList<>(TrainingCheckpoint.list(policy.folder(), parser));
         Set<Path> keep = new HashSet<>();
         List<TrainingCheckpoint> behind =
                 all.stream().filter(each -> each.step() <= newest.step()).toList();

@@ -3,6 +3,7 @@ package org.npp4j.llamagen.training;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.ToDoubleFunction;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
@@ -13,7 +14,6 @@ import org.nd4j.linalg.dataset.api.MultiDataSet;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.INDArrayIndex;
 import org.nd4j.linalg.indexing.NDArrayIndex;
-import org.npp4j.losses.PatchOutputLayer;
 
 /**
  * One step of the optimizer over a batch that is computed in parts: the gradient is that of the whole batch, up to rounding.
@@ -26,12 +26,18 @@ import org.npp4j.losses.PatchOutputLayer;
  * <p>It must be the first of the listeners that look at the gradient.
  */
 final class GradientAccumulation extends BaseTrainingListener {
+    private final ToDoubleFunction<Model> lossOf;
     private INDArray sum;
     private int parts;
     private long examples;
     private double weightedLoss;
     private double weightedScore;
     private double loss = Double.NaN;
+
+    /** The loss of a part without regularization terms. */
+    GradientAccumulation(ToDoubleFunction<Model> lossOf) {
+        this.lossOf = lossOf;
+    }
 
     /** Makes one step. */
     void fit(ComputationGraph network, MultiDataSet batch, int microBatch) {
@@ -83,7 +89,7 @@ final class GradientAccumulation extends BaseTrainingListener {
     private void count(Model network) {
         int size = network.batchSize();
         examples += size;
-        weightedLoss += size * PatchOutputLayer.crossEntropy(network);
+        weightedLoss += size * lossOf.applyAsDouble(network);
         weightedScore += size * network.score();
     }
 
@@ -99,7 +105,7 @@ final class GradientAccumulation extends BaseTrainingListener {
         }
     }
 
-    /** {@return the mean cross-entropy of the batch, known when its gradient is} */
+    /** {@return the mean loss of the batch, known when its gradient is} */
     double loss() {
         return loss;
     }

@@ -17,23 +17,20 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.api.MultiDataSet;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.nd4j.linalg.factory.Nd4j;
-import org.npp4j.layers.PatchAverage;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
-import org.npp4j.losses.PatchEvaluation;
 import org.npp4j.schedule.DivergenceGuard;
 import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
-import org.npp4j.schedule.StageScheduler;
 import org.npp4j.schedule.TrainingDivergedException;
 import org.npp4j.schedule.WeightAverage;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Trains a GPT by a plan: the loop.
+ * Trains a network by a plan: the loop. The plan of a GPT is a {@link TrainingPlan}.
  *
  * <pre>{@code
  * Trainer trainer = new Trainer.Builder(plan, batches)
@@ -55,16 +52,10 @@ import org.slf4j.LoggerFactory;
  * that of the last part.
  */
 public final class Trainer {
-    /**
-     * Training stops when the loss of a step is above this many times ln(vocabulary), which is what guessing costs. A model
-     * that learns is below one.
-     */
-    public static final double EXPLOSION = 2;
-
     private static final Logger log = LoggerFactory.getLogger(Trainer.class);
     private static final double NANOS = 1e9;
 
-    private final TrainingPlan plan;
+    private final RunPlan plan;
     private final EpochDataSetIterator data;
     private final Map<String, String> dataDescription;
     private final MultiDataSetIterator testData;
@@ -76,7 +67,7 @@ public final class Trainer {
 
     private final ComputationGraph network;
     private final WeightAverage average;
-    private final GradientAccumulation accumulation = new GradientAccumulation();
+    private final GradientAccumulation accumulation;
     private final GlobalNormClipping clipping;
 
     private int step;
@@ -100,6 +91,7 @@ public final class Trainer {
         observers = List.copyOf(builder.observers);
         stopAfter = builder.stopAfter;
         recompute = builder.recompute;
+        accumulation = new GradientAccumulation(plan::loss);
         // without clipping it only measures
         clipping = new GlobalNormClipping(plan.clipNorm() > 0 ? plan.clipNorm() : Double.MAX_VALUE);
         if (data.batchesPerEpoch() < 1) {
@@ -116,23 +108,19 @@ public final class Trainer {
     private void listen(List<TrainingListener> further) {
         List<TrainingListener> listeners = new ArrayList<>();
         listeners.add(accumulation);
-        listeners.add(new DivergenceGuard(
-                () -> lastCheckpoint,
-                model -> accumulation.loss(),
-                EXPLOSION * Math.log(Math.max(2, plan.model().vocabulary()))));
+        listeners.add(new DivergenceGuard(() -> lastCheckpoint, model -> accumulation.loss(), plan.largestLoss()));
         listeners.add(clipping);
         if (average != null) {
             listeners.add(average);
         }
         listeners.addAll(further);
-        StageScheduler scheduler = new StageScheduler(plan.stages());
         network.setListeners(listeners);
-        // after the counters are set: it sets p for them
-        scheduler.attachTo(network);
+        // after the counters are set: it may act on them
+        plan.attachTo(network);
     }
 
     /** {@return the plan} */
-    public TrainingPlan plan() {
+    public RunPlan plan() {
         return plan;
     }
 
@@ -207,8 +195,8 @@ public final class Trainer {
      * tried again at the next occasion; the last one must succeed.
      *
      * @throws IOException if the last checkpoint cannot be written, or an observer fails
-     * @throws TrainingDivergedException if loss or gradient are not finite, or the loss is above {@value #EXPLOSION} x
-     *     ln(vocabulary); the weights are those before the step
+     * @throws TrainingDivergedException if loss or gradient are not finite, or the loss is above
+     *     {@link RunPlan#largestLoss}; the weights are those before the step
      * @throws IllegalStateException if another run holds the folder of the checkpoints, the plan's precision is not
      *     available, the data end before their epoch, or this runs already
      */
@@ -217,7 +205,7 @@ public final class Trainer {
             throw new IllegalStateException("This trainer runs already");
         }
         running = true;
-        try (CheckpointFolder folder = checkpoints == null ? null : new CheckpointFolder(checkpoints);
+        try (CheckpointFolder folder = checkpoints == null ? null : new CheckpointFolder(checkpoints, plan.parser());
                 Prefetch batches = new Prefetch(data)) {
             train(folder, batches);
         } finally {
@@ -293,7 +281,7 @@ public final class Trainer {
                 step,
                 epoch,
                 stage,
-                plan.stages().stages().get(stage).patchSide(),
+                plan.patchSideOf(stage),
                 rate,
                 accumulation.loss(),
                 network.score(),
@@ -366,10 +354,10 @@ public final class Trainer {
     }
 
     /**
-     * The mean cross-entropy of the test images, token by token (p = 1). Between steps only, in the thread that trains.
+     * The loss of the test images, of a GPT token by token (p = 1). Between steps only, in the thread that trains.
      *
      * @param ofAverage whether to test with the moving average in place of the weights
-     * @return nats per token; empty if there are no test images, or no average
+     * @return the plan's loss; empty if there are no test images, or no average
      */
     public OptionalDouble testLoss(boolean ofAverage) {
         if (testData == null || ofAverage && average == null) {
@@ -380,16 +368,10 @@ public final class Trainer {
         } else {
             testData.reset();
         }
-        List<PatchAverage> patches = StageScheduler.patchAveragesOf(network);
-        int side = patches.get(0).getPatchSide();
         WeightAverage.Swap swap = ofAverage ? average.applyTo(network) : null;
         try {
-            patches.forEach(each -> each.setPatchSide(1));
-            PatchEvaluation evaluation = PatchEvaluation.of(network);
-            network.doEvaluation(testData, evaluation);
-            return OptionalDouble.of(evaluation.getValue(PatchEvaluation.Metric.CROSS_ENTROPY, 1));
+            return OptionalDouble.of(plan.testLoss(network, testData));
         } finally {
-            patches.forEach(each -> each.setPatchSide(side));
             if (swap != null) {
                 swap.close();
             }
@@ -417,12 +399,13 @@ public final class Trainer {
         }
     }
 
-    private LlamaGen newNetwork() {
-        return plan.network(data.batchesPerEpoch()).recomputeBlocks(recompute);
+    /** Over these parameters, or new ones. */
+    private ComputationGraph newNetwork(INDArray parameters) {
+        return plan.newNetwork(data.batchesPerEpoch(), recompute, parameters);
     }
 
     private INDArray zeros() {
-        return Nd4j.create(plan.dataType(), 1, plan.model().parameters());
+        return Nd4j.create(plan.dataType(), 1, plan.parameters());
     }
 
     /** The position of a step, which only the counters of whole epochs tell. */
@@ -436,7 +419,7 @@ public final class Trainer {
 
     /** Settings of a run. */
     public static final class Builder {
-        private final TrainingPlan plan;
+        private final RunPlan plan;
         private final EpochDataSetIterator data;
         private final List<TrainingListener> listeners = new ArrayList<>();
         private final List<TrainingObserver> observers = new ArrayList<>();
@@ -446,7 +429,7 @@ public final class Trainer {
         private CheckpointPolicy checkpoints;
         private int stopAfter = Integer.MAX_VALUE;
         private boolean recompute;
-        private Origin origin = trainer -> trainer.newNetwork().init();
+        private Origin origin = trainer -> trainer.newNetwork(null);
 
         /**
          * A run with new weights, without checkpoints.
@@ -455,7 +438,7 @@ public final class Trainer {
          * @param data batches of the plan's batch size, shuffled by its seed; token ids and classes (or captions) as {@link
          *     LlamaGen} takes them
          */
-        public Builder(TrainingPlan plan, EpochDataSetIterator data) {
+        public Builder(RunPlan plan, EpochDataSetIterator data) {
             this.plan = Objects.requireNonNull(plan, "A trainer needs a plan: TrainingPlan.of(spec)");
             this.data = Objects.requireNonNull(data, "A trainer needs data, such as a TokenDataSetIterator");
         }
@@ -542,7 +525,7 @@ public final class Trainer {
         }
 
         /**
-         * Less memory for more operations; the result is the same: {@link LlamaGen#recomputeBlocks}.
+         * Less memory for more operations; the result is the same: {@link LlamaGen#recomputeBlocks}. For plans of a GPT.
          *
          * @param recompute whether blocks compute their forward pass again
          * @return this
@@ -561,7 +544,7 @@ public final class Trainer {
         public Builder weights(Weights weights) {
             Objects.requireNonNull(weights, "The weights are null");
             origin = trainer -> {
-                ComputationGraph network = trainer.newNetwork().init(trainer.zeros());
+                ComputationGraph network = trainer.newNetwork(trainer.zeros());
                 weights.loadInto(network);
                 return network;
             };
@@ -607,8 +590,8 @@ public final class Trainer {
     private record Resumed(TrainingCheckpoint checkpoint) implements Origin {
         @Override
         public ComputationGraph network(Trainer trainer) throws IOException {
-            TrainingPlan old = checkpoint.plan();
-            if (!old.model().equals(trainer.plan.model()) || old.dataType() != trainer.plan.dataType()) {
+            RunPlan old = checkpoint.plan();
+            if (!trainer.plan.hasModelOf(old)) {
                 throw new IllegalArgumentException("The checkpoint " + checkpoint.folder()
                         + " is of another model: " + String.join(", ", old.differences(trainer.plan))
                         + ". Start a new run; its weights can be taken where the sizes agree");
@@ -616,7 +599,7 @@ public final class Trainer {
             checkpoint.requireWhole();
             ComputationGraph stored = checkpoint.loadNetwork();
             // the very arrays of the stored one, under the plan's own configuration
-            ComputationGraph network = trainer.newNetwork().init(stored.params());
+            ComputationGraph network = trainer.newNetwork(stored.params());
             if (stored.getUpdater(false) != null) {
                 network.setUpdater(new ComputationGraphUpdater(
                         network, stored.getUpdater(false).getStateViewArray()));
@@ -657,7 +640,10 @@ public final class Trainer {
     private record Published(GptCheckpoint checkpoint) implements Origin {
         @Override
         public ComputationGraph network(Trainer trainer) throws IOException {
-            ComputationGraph network = trainer.newNetwork().init(trainer.zeros());
+            if (!(trainer.plan instanceof TrainingPlan plan)) {
+                throw new IllegalArgumentException(checkpoint.path() + " is of a GPT, but the plan is not");
+            }
+            ComputationGraph network = trainer.newNetwork(trainer.zeros());
             if (!checkpoint.resumeInto(network)) {
                 throw new IllegalArgumentException(
                         checkpoint.path() + " has no state of the optimizer, so training cannot"
@@ -666,7 +652,7 @@ public final class Trainer {
             int steps = network.getConfiguration().getIterationCount();
             trainer.continueAt(steps, network);
             trainer.images = (long) steps * trainer.plan.batchSize();
-            if (trainer.plan.stages().unit() == PatchStages.Unit.EPOCHS && steps >= trainer.totalSteps()) {
+            if (plan.stages().unit() == PatchStages.Unit.EPOCHS && steps >= trainer.totalSteps()) {
                 log.warn("{} has made {} steps, the plan has {}", checkpoint.path(), steps, trainer.totalSteps());
             }
             return network;

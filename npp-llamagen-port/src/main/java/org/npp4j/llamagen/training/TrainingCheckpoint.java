@@ -51,13 +51,13 @@ import org.npp4j.schedule.WeightAverage;
  * @param batch of the next step in its epoch, from 0
  * @param images trained on so far
  * @param seconds of training so far, without checkpoints, tests and the like
- * @param trainingLoss mean cross-entropy of the steps since the checkpoint before, in this stage
- * @param testLoss cross-entropy of the test images at p = 1, if there are any
+ * @param trainingLoss mean loss of the steps since the checkpoint before, in this stage
+ * @param testLoss of the test images, of a GPT at p = 1; if there are any
  * @param averageTestLoss the same with the moving average of the weights
  */
 public record TrainingCheckpoint(
         Path folder,
-        TrainingPlan plan,
+        RunPlan plan,
         Map<String, String> data,
         int batchesPerEpoch,
         int step,
@@ -116,13 +116,25 @@ public record TrainingCheckpoint(
     }
 
     /**
-     * The checkpoints in a folder, oldest first. What a run that was killed left half written is not among them.
+     * The checkpoints of a GPT in a folder: {@link #list(Path, RunPlan.Parser)}.
      *
      * @param folder of checkpoints; need not exist
      * @return the checkpoints
      * @throws IOException if one cannot be read
      */
     public static List<TrainingCheckpoint> list(Path folder) throws IOException {
+        return list(folder, TrainingPlan::parse);
+    }
+
+    /**
+     * The checkpoints in a folder, oldest first. What a run that was killed left half written is not among them.
+     *
+     * @param folder of checkpoints; need not exist
+     * @param parser of their plans
+     * @return the checkpoints
+     * @throws IOException if one cannot be read
+     */
+    public static List<TrainingCheckpoint> list(Path folder, RunPlan.Parser parser) throws IOException {
         List<TrainingCheckpoint> found = new ArrayList<>();
         if (Files.isDirectory(folder)) {
             List<Path> folders;
@@ -133,14 +145,14 @@ public record TrainingCheckpoint(
                         .toList();
             }
             for (Path each : folders) {
-                found.add(read(each));
+                found.add(read(each, parser));
             }
         }
         return found;
     }
 
     /**
-     * The newest checkpoint in a folder of checkpoints.
+     * The newest checkpoint of a GPT in a folder of checkpoints.
      *
      * @param folder need not exist
      * @return the checkpoint, if there is any
@@ -162,7 +174,7 @@ public record TrainingCheckpoint(
     }
 
     /**
-     * Reads the state of a checkpoint; network and average are only read when they are asked for.
+     * Reads the state of a checkpoint of a GPT: {@link #read(Path, RunPlan.Parser)}.
      *
      * @param folder of the checkpoint
      * @return the checkpoint
@@ -170,6 +182,19 @@ public record TrainingCheckpoint(
      * @throws IOException if it cannot be read
      */
     public static TrainingCheckpoint read(Path folder) throws IOException {
+        return read(folder, TrainingPlan::parse);
+    }
+
+    /**
+     * Reads the state of a checkpoint; network and average are only read when they are asked for.
+     *
+     * @param folder of the checkpoint
+     * @param parser of its plan
+     * @return the checkpoint
+     * @throws CheckpointException if it is none, or damaged
+     * @throws IOException if it cannot be read
+     */
+    public static TrainingCheckpoint read(Path folder, RunPlan.Parser parser) throws IOException {
         JsonNode state = state(folder);
         try {
             if (state.path("format").asInt() != FORMAT) {
@@ -185,7 +210,7 @@ public record TrainingCheckpoint(
                             entry -> data.put(entry.getKey(), entry.getValue().asText()));
             return new TrainingCheckpoint(
                     folder,
-                    TrainingPlan.parse(require(state, "plan").toString()),
+                    parser.parse(require(state, "plan").toString()),
                     data,
                     require(state, "batches_per_epoch").asInt(),
                     require(state, "step").asInt(),
@@ -237,7 +262,7 @@ public record TrainingCheckpoint(
         state.put("batches_per_epoch", batchesPerEpoch);
         int stage = stage();
         state.put("stage", stage);
-        state.put("patch_side", plan.stages().stages().get(stage).patchSide());
+        state.put("patch_side", plan.patchSideOf(stage));
         state.put("learning_rate", plan.learningRateAt(step, batchesPerEpoch));
         state.put("random_seed", StepRandom.seed(plan.seed(), step));
         state.put("images", images);
@@ -307,7 +332,7 @@ public record TrainingCheckpoint(
      * @param otherBatchesPerEpoch steps of its epochs
      * @return one entry for each difference, such as {@code lr: 1.0E-4 -> 2.0E-4}
      */
-    public List<String> differences(TrainingPlan other, Map<String, String> otherData, int otherBatchesPerEpoch) {
+    public List<String> differences(RunPlan other, Map<String, String> otherData, int otherBatchesPerEpoch) {
         List<String> differences = new ArrayList<>(plan.differences(other));
         TreeSet<String> names = new TreeSet<>(data.keySet());
         names.addAll(otherData.keySet());

@@ -1,14 +1,12 @@
 package org.npp4j.llamagen.training;
 
-import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
-import java.util.TreeMap;
-import java.util.TreeSet;
+import org.deeplearning4j.nn.api.Model;
+import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.JsonNode;
@@ -16,12 +14,16 @@ import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.nd4j.shade.jackson.databind.node.ObjectNode;
 import org.nd4j.shade.jackson.dataformat.yaml.YAMLFactory;
 import org.nd4j.shade.jackson.dataformat.yaml.YAMLGenerator;
+import org.npp4j.layers.PatchAverage;
 import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
+import org.npp4j.losses.PatchEvaluation;
+import org.npp4j.losses.PatchOutputLayer;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
+import org.npp4j.schedule.StageScheduler;
 import org.npp4j.schedule.TorchAdam;
 
 /**
@@ -68,7 +70,11 @@ public record TrainingPlan(
         boolean learnUnconditional,
         Precision precision,
         DataType dataType,
-        long seed) {
+        long seed)
+        implements RunPlan {
+
+    /** Times ln(vocabulary), which is what guessing costs. */
+    private static final double EXPLOSION = 2;
 
     private static final ObjectMapper JSON = new ObjectMapper();
     private static final ObjectMapper YAML =
@@ -138,7 +144,29 @@ public record TrainingPlan(
      * @param decayRatio share of each stage over which it decays
      * @param end what it decays to
      */
-    public record LearningRate(double base, boolean scheduled, double warmup, double decayRatio, double end) {}
+    public record LearningRate(double base, boolean scheduled, double warmup, double decayRatio, double end) {
+        /**
+         * The learning rate of a step.
+         *
+         * @param step steps made before it
+         * @param stages of the run
+         * @param batchesPerEpoch steps of an epoch
+         * @return the learning rate
+         */
+        public double at(int step, PatchStages stages, int batchesPerEpoch) {
+            return scheduled ? schedule(stages, batchesPerEpoch).valueAt(step, 0) : base;
+        }
+
+        private StageLearningRate schedule(PatchStages stages, int batchesPerEpoch) {
+            StageLearningRate.Builder schedule = new StageLearningRate.Builder(stages)
+                    .learningRate(base)
+                    .endLearningRate(end)
+                    .warmup(warmup)
+                    .decayRatio(decayRatio);
+            return (stages.unit() == PatchStages.Unit.EPOCHS ? schedule.stepsPerEpoch(batchesPerEpoch) : schedule)
+                    .build();
+        }
+    }
 
     /**
      * The optimizer: Adam as PyTorch computes it, with decoupled weight decay of matrices and tables.
@@ -148,7 +176,25 @@ public record TrainingPlan(
      * @param epsilon added to the root of the squares
      * @param weightDecay multiplied by the learning rate
      */
-    public record AdamW(double beta1, double beta2, double epsilon, double weightDecay) {}
+    public record AdamW(double beta1, double beta2, double epsilon, double weightDecay) {
+        /**
+         * The updater of a network; the weight decay is set on its layers.
+         *
+         * @param rate at every step
+         * @param stages of the run
+         * @param batchesPerEpoch steps of an epoch
+         * @return the updater
+         * @throws IllegalArgumentException if a number is out of its range
+         */
+        public IUpdater updater(LearningRate rate, PatchStages stages, int batchesPerEpoch) {
+            TorchAdam.Builder adam =
+                    new TorchAdam.Builder().beta1(beta1).beta2(beta2).epsilon(epsilon);
+            return (rate.scheduled()
+                            ? adam.learningRate(rate.schedule(stages, batchesPerEpoch))
+                            : adam.learningRate(rate.base()))
+                    .build();
+        }
+    }
 
     /**
      * Checks everything that can be known before there is data.
@@ -193,13 +239,7 @@ public record TrainingPlan(
                     "ema_decay must be at least 0 (no average) and below 1, got " + averageDecay + "; 0.9999 is usual");
         }
         int anyNumberOfSteps = 1;
-        builder(
-                        model,
-                        dropouts,
-                        stages,
-                        updater(learningRate, optimizer, stages, anyNumberOfSteps),
-                        optimizer,
-                        dataType)
+        builder(model, dropouts, stages, optimizer.updater(learningRate, stages, anyNumberOfSteps), optimizer, dataType)
                 .build();
     }
 
@@ -225,7 +265,7 @@ public record TrainingPlan(
                         model,
                         dropouts,
                         stages,
-                        updater(learningRate, optimizer, stages, batchesPerEpoch),
+                        optimizer.updater(learningRate, stages, batchesPerEpoch),
                         optimizer,
                         dataType)
                 .learnUnconditional(learnUnconditional)
@@ -251,26 +291,6 @@ public record TrainingPlan(
                 .dataType(dataType);
     }
 
-    private static IUpdater updater(LearningRate rate, AdamW optimizer, PatchStages stages, int batchesPerEpoch) {
-        TorchAdam.Builder adam = new TorchAdam.Builder()
-                .beta1(optimizer.beta1())
-                .beta2(optimizer.beta2())
-                .epsilon(optimizer.epsilon());
-        return (rate.scheduled()
-                        ? adam.learningRate(schedule(rate, stages, batchesPerEpoch))
-                        : adam.learningRate(rate.base()))
-                .build();
-    }
-
-    private static StageLearningRate schedule(LearningRate rate, PatchStages stages, int batchesPerEpoch) {
-        StageLearningRate.Builder schedule = new StageLearningRate.Builder(stages)
-                .learningRate(rate.base())
-                .endLearningRate(rate.end())
-                .warmup(rate.warmup())
-                .decayRatio(rate.decayRatio());
-        return (stages.unit() == PatchStages.Unit.EPOCHS ? schedule.stepsPerEpoch(batchesPerEpoch) : schedule).build();
-    }
-
     /**
      * The learning rate of a step.
      *
@@ -278,10 +298,9 @@ public record TrainingPlan(
      * @param batchesPerEpoch steps of an epoch
      * @return the learning rate
      */
+    @Override
     public double learningRateAt(int step, int batchesPerEpoch) {
-        return learningRate.scheduled()
-                ? schedule(learningRate, stages, batchesPerEpoch).valueAt(step, 0)
-                : learningRate.base();
+        return learningRate.at(step, stages, batchesPerEpoch);
     }
 
     /**
@@ -291,6 +310,7 @@ public record TrainingPlan(
      * @return how many
      * @throws ArithmeticException if there are 2^31 or more, which Deeplearning4j cannot count
      */
+    @Override
     public int steps(int batchesPerEpoch) {
         return stages.unit() == PatchStages.Unit.EPOCHS
                 ? Math.multiplyExact(stages.end(), batchesPerEpoch)
@@ -304,48 +324,69 @@ public record TrainingPlan(
      * @param batchesPerEpoch steps of an epoch
      * @return index into the stages
      */
+    @Override
     public int stageAt(int step, int batchesPerEpoch) {
         return stages.stageAt(stages.unit() == PatchStages.Unit.EPOCHS ? step / batchesPerEpoch : step);
     }
 
-    /**
-     * In what another plan differs.
-     *
-     * @param other another plan
-     * @return one entry for each setting, such as {@code lr: 1.0E-4 -> 2.0E-4}; empty if they are equal
-     */
-    public List<String> differences(TrainingPlan other) {
-        Map<String, String> mine = new TreeMap<>();
-        Map<String, String> theirs = new TreeMap<>();
-        flatten("", tree(), mine);
-        flatten("", other.tree(), theirs);
-        Set<String> names = new TreeSet<>(mine.keySet());
-        names.addAll(theirs.keySet());
-        List<String> differences = new ArrayList<>();
-        for (String name : names) {
-            if (!Objects.equals(mine.get(name), theirs.get(name))) {
-                differences.add(name + ": " + mine.get(name) + " -> " + theirs.get(name));
-            }
-        }
-        return differences;
+    @Override
+    public int patchSideOf(int stage) {
+        return stages.stages().get(stage).patchSide();
     }
 
-    private static void flatten(String prefix, JsonNode node, Map<String, String> into) {
-        for (Iterator<Map.Entry<String, JsonNode>> fields = node.fields(); fields.hasNext(); ) {
-            Map.Entry<String, JsonNode> field = fields.next();
-            if (field.getValue().isObject()) {
-                flatten(prefix + field.getKey() + ".", field.getValue(), into);
-            } else {
-                into.put(
-                        prefix + field.getKey(),
-                        field.getValue().isValueNode()
-                                ? field.getValue().asText()
-                                : field.getValue().toString());
-            }
+    @Override
+    public long parameters() {
+        return model.parameters();
+    }
+
+    @Override
+    public ComputationGraph newNetwork(int batchesPerEpoch, boolean recomputeBlocks, INDArray parameters) {
+        return network(batchesPerEpoch).recomputeBlocks(recomputeBlocks).init(parameters);
+    }
+
+    @Override
+    public void attachTo(ComputationGraph network) {
+        new StageScheduler(stages).attachTo(network);
+    }
+
+    @Override
+    public double loss(Model network) {
+        return PatchOutputLayer.crossEntropy(network);
+    }
+
+    /** {@return {@value #EXPLOSION} x ln(vocabulary): a model that learns is below half of it} */
+    @Override
+    public double largestLoss() {
+        return EXPLOSION * Math.log(Math.max(2, model.vocabulary()));
+    }
+
+    /** Token by token, p = 1. */
+    @Override
+    public double testLoss(ComputationGraph network, MultiDataSetIterator data) {
+        List<PatchAverage> patches = StageScheduler.patchAveragesOf(network);
+        int side = patches.get(0).getPatchSide();
+        try {
+            patches.forEach(each -> each.setPatchSide(1));
+            PatchEvaluation evaluation = PatchEvaluation.of(network);
+            network.doEvaluation(data, evaluation);
+            return evaluation.getValue(PatchEvaluation.Metric.CROSS_ENTROPY, 1);
+        } finally {
+            patches.forEach(each -> each.setPatchSide(side));
         }
+    }
+
+    @Override
+    public boolean hasModelOf(RunPlan other) {
+        return other instanceof TrainingPlan plan && plan.model.equals(model) && plan.dataType == dataType;
+    }
+
+    @Override
+    public Parser parser() {
+        return TrainingPlan::parse;
     }
 
     /** {@return this plan as JSON, which {@link #parse} reads back to an equal one} */
+    @Override
     public String toJson() {
         return tree().toPrettyString();
     }

@@ -6,9 +6,9 @@ package org.npp4j.llamagen.training;
  * @param step steps made so far, this one included
  * @param epoch of its images, from 0
  * @param stage index of its stage, from 0
- * @param patchSide p
+ * @param patchSide p; 1 where there are no patches
  * @param learningRate it was made with
- * @param loss mean cross-entropy over the whole batch in nats per token, without weight decay
+ * @param loss mean over the whole batch without weight decay; of a GPT the cross-entropy in nats per token
  * @param score the same with the regularization terms, as Deeplearning4j's listeners see it
  * @param gradientNorm global norm of the gradients before clipping
  * @param images of the batch
@@ -25,7 +25,7 @@ public record TrainingStep(
         double gradientNorm,
         int images,
         double seconds) {
-    /** {@return exp(loss)} */
+    /** {@return exp(loss), the perplexity of a GPT} */
     public double perplexity() {
         return Math.exp(loss);
     }

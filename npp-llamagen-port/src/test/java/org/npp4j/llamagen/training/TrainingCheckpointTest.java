@@ -131,7 +131,7 @@ class TrainingCheckpointTest {
         Files.writeString(folder.resolve(".unfinished-step-000000003").resolve("network.zip"), "half");
         Files.move(folder.resolve("step-000000002"), folder.resolve(".replaced-step-000000002"));
         assertEquals(1, TrainingCheckpoint.latest(folder).orElseThrow().step());
-        try (CheckpointFolder opened = new CheckpointFolder(SmallRuns.every(1, folder))) {
+        try (CheckpointFolder opened = new CheckpointFolder(SmallRuns.every(1, folder), TrainingPlan::parse)) {
             assertEquals(2, TrainingCheckpoint.latest(folder).orElseThrow().step());
             try (var files = Files.list(folder)) {
                 assertEquals(3, files.count());
@@ -157,7 +157,7 @@ class TrainingCheckpointTest {
 
     @Test
     void oneRunAtATime() throws IOException {
-        try (CheckpointFolder first = new CheckpointFolder(SmallRuns.every(1, folder))) {
+        try (CheckpointFolder first = new CheckpointFolder(SmallRuns.every(1, folder), TrainingPlan::parse)) {
             Trainer second = SmallRuns.trainer(PLAN)
                     .checkpoints(SmallRuns.every(1, folder))
                     .build();
