@@ -29,12 +29,8 @@ class ParallelTrainerTest {
     @ParameterizedTest
     @CsvSource({
         "2, 6, '2:2,1:3', false",
-        "3, 6, '2:2,1:3', false",
-        "6, 6, '2:2,1:3', false",
-        "2, 2, '2:2,1:3', false",
         "3, 1, '2:2,1:3', false",
         "2, 6, '4:5it,2:7it,1:10it', false",
-        "2, 6, '2:2,1:3', true",
         "2, 2, '2:2,1:3', true"
     })
     void makeTheStepsOfOne(int workers, int microBatch, String stages, boolean recompute) {
@@ -87,10 +83,10 @@ class ParallelTrainerTest {
         assertEquals(expected.network().getEpochCount(), actual.network().getEpochCount());
     }
 
-    /** The last batch of an epoch has 2 images: shares of 1; and with 5 images shares of 2 and 3. */
-    @ParameterizedTest
-    @ValueSource(ints = {26, 29})
-    void sharesNeedNotBeEqual(int images) {
+    /** The last batch of an epoch has 5 images: shares of 2 and 3, in parts of 2, and of 2 and 1. */
+    @Test
+    void sharesNeedNotBeEqual() {
+        int images = 29;
         TrainingPlan plan = SmallRuns.plan()
                 .microBatch(2)
                 .dropouts(TrainingPlan.Dropouts.NONE)
@@ -107,7 +103,7 @@ class ParallelTrainerTest {
 
     /** With everything random that there is: a run repeats, and goes on to the bit. */
     @ParameterizedTest
-    @CsvSource({"2, 6", "2, 8", "3, 8"})
+    @CsvSource({"2, 6", "3, 8"})
     void continuesToTheBit(int workers, int resumedAt, @TempDir Path folder) throws IOException {
         TrainingPlan plan = SmallRuns.plan().build();
         Trainer whole = SmallRuns.run(SmallRuns.trainer(plan).workers(workers));
