@@ -13,6 +13,7 @@ import org.deeplearning4j.nn.conf.layers.LossLayer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.activations.Activation;
 import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.learning.config.IUpdater;
 import org.nd4j.linalg.lossfunctions.LossFunctions;
 import org.npp4j.layers.AttentionMask;
@@ -80,6 +81,7 @@ public final class Ecar {
             new TorchAdam.Builder().learningRate(1e-3).beta2(0.95).build();
     private long seed;
     private DataType dataType = DataType.FLOAT;
+    private boolean recompute;
 
     private Ecar(EcarConfig config) {
         this.config = Objects.requireNonNull(config, "An ECAR needs its sizes: EcarConfig.defaults()");
@@ -156,6 +158,18 @@ public final class Ecar {
         return this;
     }
 
+    /**
+     * Whether blocks compute their forward pass again in the backward pass instead of keeping it: less memory, the same
+     * result.
+     *
+     * @param recompute whether to
+     * @return this
+     */
+    public Ecar recomputeBlocks(boolean recompute) {
+        this.recompute = recompute;
+        return this;
+    }
+
     /** {@return a new configuration} */
     public ComputationGraphConfiguration build() {
         int first = config.stageLengths().length(0);
@@ -218,8 +232,18 @@ public final class Ecar {
 
     /** {@return a network with new parameters} */
     public ComputationGraph init() {
+        return init(null);
+    }
+
+    /**
+     * A network over given parameters.
+     *
+     * @param parameters [1, config.parameters()] of the data type; the network uses this very array. null draws new ones
+     * @return an initialised network
+     */
+    public ComputationGraph init(INDArray parameters) {
         ComputationGraph network = new ComputationGraph(build());
-        network.init();
+        network.init(parameters, false);
         return network;
     }
 
@@ -228,7 +252,8 @@ public final class Ecar {
                 .nIn(config.width())
                 .mask(AttentionMask.blockCausal(config.stageLengths().getLengths()))
                 .residualDropout(config.dropout())
-                .feedForwardDropout(config.dropout());
+                .feedForwardDropout(config.dropout())
+                .recompute(recompute);
     }
 
     private static InputType sequence(int width, int positions) {

@@ -133,6 +133,17 @@ public record EcarConfig(
     }
 
     /**
+     * The same with other dropouts.
+     *
+     * @param ofClasses probability of "no class" in training
+     * @param ofBlocks of the outputs of attention and feed-forward part
+     * @return a copy
+     */
+    public EcarConfig withDropouts(double ofClasses, double ofBlocks) {
+        return new EcarConfig(channels, grid, stages, width, layers, heads, classes, ofClasses, ofBlocks, head);
+    }
+
+    /**
      * The side of a stage's grid.
      *
      * @param stage from 0, the coarsest
@@ -226,7 +237,12 @@ public record EcarConfig(
         if (root == null || !model(root).isObject()) {
             throw new IllegalArgumentException("A configuration is a JSON object, such as {\"channels\": 16}");
         }
-        Keys keys = new Keys(model(root));
+        return parse(model(root));
+    }
+
+    /** The settings of an object. */
+    static EcarConfig parse(JsonNode object) {
+        Keys keys = new Keys(object);
         EcarConfig config = new EcarConfig(
                 keys.whole("channels", 16),
                 keys.whole("grid", 8),
@@ -238,7 +254,7 @@ public record EcarConfig(
                 keys.number("class_dropout", 0.1),
                 keys.number("dropout", 0),
                 head(keys));
-        keys.requireNoOther();
+        keys.requireNoOther("an ECAR");
         return config;
     }
 
@@ -286,7 +302,7 @@ public record EcarConfig(
     }
 
     /** Values of a JSON object, and which keys were asked for. */
-    private static final class Keys {
+    static final class Keys {
         private final JsonNode object;
         private final List<String> known = new ArrayList<>();
 
@@ -294,7 +310,8 @@ public record EcarConfig(
             this.object = object;
         }
 
-        private JsonNode value(String key) {
+        /** The value of a key; null if there is none. */
+        JsonNode value(String key) {
             known.add(key);
             JsonNode value = object.get(key);
             return value == null || value.isNull() ? null : value;
@@ -306,6 +323,22 @@ public record EcarConfig(
                 throw new IllegalArgumentException("\"" + key + "\" must be a whole number, got " + value);
             }
             return value == null ? otherwise : value.intValue();
+        }
+
+        long wholeLong(String key, long otherwise) {
+            JsonNode value = value(key);
+            if (value != null && !value.isIntegralNumber()) {
+                throw new IllegalArgumentException("\"" + key + "\" must be a whole number, got " + value);
+            }
+            return value == null ? otherwise : value.longValue();
+        }
+
+        boolean flag(String key, boolean otherwise) {
+            JsonNode value = value(key);
+            if (value != null && !value.isBoolean()) {
+                throw new IllegalArgumentException("\"" + key + "\" must be true or false, got " + value);
+            }
+            return value == null ? otherwise : value.booleanValue();
         }
 
         double number(String key, double otherwise) {
@@ -324,10 +357,11 @@ public record EcarConfig(
             return value == null ? otherwise : value.textValue();
         }
 
-        void requireNoOther() {
+        void requireNoOther(String what) {
             object.fieldNames().forEachRemaining(key -> {
                 if (!known.contains(key)) {
-                    throw new IllegalArgumentException("\"" + key + "\" is no key of an ECAR. Known are: " + known);
+                    throw new IllegalArgumentException(
+                            "\"" + key + "\" is no key of " + what + ". Known are: " + known);
                 }
             });
         }

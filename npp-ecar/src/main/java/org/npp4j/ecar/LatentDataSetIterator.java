@@ -12,7 +12,7 @@ import org.npp4j.llamagen.sampling.ImageRandom;
 
 /**
  * Batches of latents with noise and times, as {@link Ecar}'s networks train on them. Order, noise and times depend on the seed,
- * the epoch and the place in it alone: {@link #seek} continues a run. Short batches at the end of an epoch are left out.
+ * the epoch and the place in it alone: {@link #seek} continues a run.
  */
 public final class LatentDataSetIterator implements EpochDataSetIterator {
     private static final long serialVersionUID = 1L;
@@ -21,6 +21,7 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
     private final INDArray latents;
     private final int[] classes;
     private final int batchSize;
+    private final boolean keepLastShort;
     private final long seed;
     private int[] order;
     private int epoch;
@@ -28,7 +29,7 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
     private transient MultiDataSetPreProcessor preProcessor;
 
     /**
-     * Batches in a shuffled order. The arrays are not copied.
+     * Batches to train on, in a shuffled order; a short batch at the end of an epoch is left out. The arrays are not copied.
      *
      * @param config the model
      * @param latents [images, C, G, G]
@@ -38,6 +39,22 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
      * @throws IllegalArgumentException if shapes, classes or batch size do not fit
      */
     public LatentDataSetIterator(EcarConfig config, INDArray latents, int[] classes, int batchSize, long seed) {
+        this(config, latents, classes, batchSize, false, seed);
+    }
+
+    /**
+     * Batches in a shuffled order. The arrays are not copied.
+     *
+     * @param config the model
+     * @param latents [images, C, G, G]
+     * @param classes of the images, 0 .. classes - 1
+     * @param batchSize B, at least 1, at most the number of images
+     * @param keepLastShort whether an epoch ends with the smaller batch that is left over, as a test needs it, or drops it
+     * @param seed of order, noise and times
+     * @throws IllegalArgumentException if shapes, classes or batch size do not fit
+     */
+    public LatentDataSetIterator(
+            EcarConfig config, INDArray latents, int[] classes, int batchSize, boolean keepLastShort, long seed) {
         long[] shape = {classes.length, config.channels(), config.grid(), config.grid()};
         if (!Arrays.equals(latents.shape(), shape)) {
             throw new IllegalArgumentException("Latents of " + classes.length + " classes and this model are "
@@ -55,13 +72,14 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
         this.latents = latents;
         this.classes = classes;
         this.batchSize = batchSize;
+        this.keepLastShort = keepLastShort;
         this.seed = seed;
         setEpoch(0);
     }
 
     @Override
     public int batchesPerEpoch() {
-        return classes.length / batchSize;
+        return keepLastShort ? (classes.length - 1) / batchSize + 1 : classes.length / batchSize;
     }
 
     @Override
@@ -93,7 +111,7 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
 
     @Override
     public boolean hasNext() {
-        return position + batchSize <= classes.length;
+        return position + (keepLastShort ? 0L : batchSize - 1L) < classes.length;
     }
 
     @Override
@@ -145,9 +163,10 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
         return true;
     }
 
+    /** A batch is a function of its place: it may be made in a thread of its own while the one before is trained on. */
     @Override
     public boolean asyncSupported() {
-        return false;
+        return true;
     }
 
     @Override

@@ -300,6 +300,11 @@ final class TrainCommand implements Callable<Integer> {
             throws IOException {
         Instant started = Instant.now();
         TrainingPlan plan = plan(images);
+        if (plan.batchSize() % run.workers() != 0) {
+            throw new UsageException(new IllegalArgumentException("--workers is " + run.workers()
+                    + ", but must divide --global-batch-size, which is " + plan.batchSize()
+                    + ": workers share a batch equally"));
+        }
         EpochDataSetIterator batches;
         try {
             batches = images.batches(plan.model(), plan.batchSize(), plan.seed());
@@ -310,7 +315,8 @@ final class TrainCommand implements Callable<Integer> {
             requireSame(checkpoint, plan, images, batches);
         }
         usePrecision(plan);
-        TrainSummary summary = TrainSummary.of(model.label(), plan, images, batches.batchesPerEpoch(), run.recompute());
+        TrainSummary summary =
+                TrainSummary.of(model.label(), plan, images, batches.batchesPerEpoch(), run.workers(), run.recompute());
         summary.lines(Arithmetic.describe(machine)).forEach(line -> log().info("{}", line));
         ImageTokenizer tokenizer = images.tokenizer();
         SampleSheets sheets = tokenizer == null
@@ -330,6 +336,7 @@ final class TrainCommand implements Callable<Integer> {
                     .checkpoints(run.checkpoints(folder))
                     .versions(Versions.all())
                     .recomputeBlocks(run.recompute())
+                    .workers(run.workers())
                     .observer(monitor);
             if (run.uiPort() != null) {
                 builder.listeners(TrainingUi.start(run.uiPort(), run.logEvery()));

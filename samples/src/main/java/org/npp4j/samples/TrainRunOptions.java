@@ -75,6 +75,16 @@ final class TrainRunOptions {
     private boolean savePublished;
 
     @Option(
+            names = "--workers",
+            paramLabel = "N",
+            defaultValue = "1",
+            description =
+                    "Share every batch among N workers, each with a copy of the model and its optimizer: one for each"
+                            + " device. The result is that of one worker, up to rounding and the draws of dropout. Default:"
+                            + " ${DEFAULT-VALUE}.")
+    private int workers;
+
+    @Option(
             names = "--recompute",
             negatable = true,
             description = "Compute blocks again in the backward pass instead of keeping them: less memory, slower, same"
@@ -147,6 +157,10 @@ final class TrainRunOptions {
         return savePublished;
     }
 
+    int workers() {
+        return workers;
+    }
+
     boolean recompute() {
         return recompute;
     }
@@ -173,6 +187,7 @@ final class TrainRunOptions {
      * @throws IllegalArgumentException if a number is out of its range, or options exclude each other
      */
     void requireUsable() {
+        require(workers >= 1, "--workers must be at least 1, but is " + workers);
         require(steps == null || steps >= 1, "--steps must be at least 1, but is " + steps);
         require(uiPort == null || uiPort >= 1 && uiPort <= MAX_PORT, "--ui is a port, 1 to 65535, but is " + uiPort);
         require(logEvery >= 1, "--log-every must be at least 1, but is " + logEvery);

@@ -21,10 +21,17 @@ import org.npp4j.schedule.TrainingCost;
  * @param data what it is trained on
  * @param batchesPerEpoch steps of an epoch
  * @param cost of the plan
+ * @param workers who share a batch
  * @param recompute whether blocks are computed again
  */
 record TrainSummary(
-        String label, TrainingPlan plan, TrainingData data, int batchesPerEpoch, TrainingCost cost, boolean recompute) {
+        String label,
+        TrainingPlan plan,
+        TrainingData data,
+        int batchesPerEpoch,
+        TrainingCost cost,
+        int workers,
+        boolean recompute) {
     private static final double GIB = 1L << 30;
     private static final double GIGA = 1e9;
     /** The JVM, libraries, and the working memory of one layer. */
@@ -37,7 +44,8 @@ record TrainSummary(
     private static final int OPTIMIZED = 4;
 
     /** Nothing of the model's size is allocated. */
-    static TrainSummary of(String label, TrainingPlan plan, TrainingData data, int batchesPerEpoch, boolean recompute) {
+    static TrainSummary of(
+            String label, TrainingPlan plan, TrainingData data, int batchesPerEpoch, int workers, boolean recompute) {
         long unit = plan.stages().unit() == PatchStages.Unit.EPOCHS
                 ? (long) batchesPerEpoch * plan.batchSize()
                 : plan.batchSize();
@@ -47,6 +55,7 @@ record TrainSummary(
                 data,
                 batchesPerEpoch,
                 TrainingCost.of(plan.network(batchesPerEpoch).build(), plan.stages(), unit),
+                workers,
                 recompute);
     }
 
@@ -110,12 +119,14 @@ record TrainSummary(
     double memoryGib() {
         GptSpec model = plan.model();
         long width = plan.dataType().width();
-        double perWeight =
-                OPTIMIZED + (plan.averageDecay() > 0 ? 1 : 0) + (plan.microBatch() < plan.batchSize() ? 1 : 0);
+        int share = plan.batchSize() / workers;
+        int part = Math.min(plan.microBatch(), share);
+        double perWeight = (double) workers * (OPTIMIZED + (part < share ? 1 : 0)) + (plan.averageDecay() > 0 ? 1 : 0);
         double weights = perWeight * model.parameters() * width;
         double most = 0;
         for (PatchStages.Stage stage : plan.stages().stages()) {
-            double rows = (double) plan.microBatch()
+            double rows = (double) workers
+                    * part
                     * (model.grid().tokens() / model.grid().tokensPerPatch(stage.patchSide()));
             double blocks = (double) model.layers() * (recompute ? KEPT_RECOMPUTED : KEPT) * model.width()
                     + (recompute ? KEPT * (double) model.width() : 0);
@@ -146,7 +157,9 @@ record TrainSummary(
         settings.put("Patch stages", plan.stages());
         settings.put(
                 "Batch",
-                plan.batchSize() + (plan.microBatch() < plan.batchSize() ? " in parts of " + plan.microBatch() : ""));
+                plan.batchSize()
+                        + (workers > 1 ? " shared by " + workers + " workers" : "")
+                        + (plan.microBatch() < plan.batchSize() / workers ? " in parts of " + plan.microBatch() : ""));
         TrainingPlan.LearningRate rate = plan.learningRate();
         settings.put(
                 "Learning rate",

@@ -151,6 +151,36 @@ class TrainCommandTest {
         assertEquals(lastNetwork(folder.resolve("whole")), lastNetwork(parts));
     }
 
+    /** Reports, checkpoints, the average and a resume, with two workers; the loss is that of one. */
+    @Test
+    void workersShareTheBatch() throws IOException {
+        List<String> plain = List.of("--dropout-p", "0", "--token-dropout-p", "0", "--class-dropout-p", "0", "--ema");
+        assertEquals(0, train("one", plain.toArray(String[]::new)), err::toString);
+        List<String> two = new ArrayList<>(plain);
+        two.addAll(List.of("--workers", "2", "--ckpt-every", "3", "--log-every", "1"));
+        assertEquals(0, train("whole", two.toArray(String[]::new)), err::toString);
+        assertTrue(Files.readString(folder.resolve("whole/report.html")).contains("8 shared by 2 workers"));
+        two.addAll(List.of("--steps", "7"));
+        assertEquals(0, train("two", two.toArray(String[]::new)), err::toString);
+        Path run = folder.resolve("two");
+        assertEquals(0, npp("train", "--resume", run.toString(), "--steps", "12"), err::toString);
+        assertEquals(12, metrics(run).stream().filter(TrainCommandTest::isSteps).count());
+        assertEquals(lastNetwork(folder.resolve("whole")), lastNetwork(run));
+        TrainingCheckpoint alone = last("one");
+        TrainingCheckpoint together = last("two");
+        assertEquals(alone.testLoss().orElseThrow(), together.testLoss().orElseThrow(), 1e-4);
+        assertEquals(
+                alone.averageTestLoss().orElseThrow(),
+                together.averageTestLoss().orElseThrow(),
+                1e-4);
+        assertTrue(Files.exists(run.resolve("0000012.pt")));
+    }
+
+    private TrainingCheckpoint last(String name) throws IOException {
+        return TrainingCheckpoint.latest(folder.resolve(name).resolve("checkpoints"))
+                .orElseThrow();
+    }
+
     private static boolean isSteps(JsonNode line) {
         return line.get("event").asText().equals("steps");
     }
@@ -368,6 +398,8 @@ class TrainCommandTest {
         assertUsage("--mixed-precision fp16 is missing here", data("--mixed-precision", "fp16"));
         assertUsage("must divide --global-batch-size", data("--gradient-accumulation-steps", "3"));
         assertUsage("micro_batch must be 1 to global_batch_size", data("--micro-batch", "9"));
+        assertUsage("--workers is 3, but must divide --global-batch-size, which is 8", data("--workers", "3"));
+        assertUsage("--workers must be at least 1", data("--workers", "0"));
         assertUsage("--log-every must be at least 1", data("--log-every", "0"));
         assertUsage("--vocab-size is 7, but the data have 9", data("--vocab-size", "7"));
         assertUsage("give a 16 x 16", data("--image-size", "256"));

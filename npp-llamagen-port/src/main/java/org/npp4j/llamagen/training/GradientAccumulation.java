@@ -110,6 +110,11 @@ final class GradientAccumulation extends BaseTrainingListener {
         return loss;
     }
 
+    /** {@return the images of the batch, known when its gradient is} */
+    long examples() {
+        return examples;
+    }
+
     /** {@return the parts of a batch in order, each of this size but perhaps the last} */
     static List<MultiDataSet> cut(MultiDataSet batch, int microBatch) {
         long size = batch.getFeatures(0).size(0);
@@ -119,13 +124,18 @@ final class GradientAccumulation extends BaseTrainingListener {
         List<MultiDataSet> parts = new ArrayList<>();
         for (long from = 0; from < size; from += microBatch) {
             long to = Math.min(size, from + microBatch);
-            parts.add(new org.nd4j.linalg.dataset.MultiDataSet(
-                    examples(batch.getFeatures(), from, to),
-                    examples(batch.getLabels(), from, to),
-                    examples(batch.getFeaturesMaskArrays(), from, to),
-                    examples(batch.getLabelsMaskArrays(), from, to)));
+            parts.add(part(batch, from, to));
         }
         return parts;
+    }
+
+    /** {@return the examples of a batch from one to before another} */
+    static MultiDataSet part(MultiDataSet batch, long from, long to) {
+        return new org.nd4j.linalg.dataset.MultiDataSet(
+                examples(batch.getFeatures(), from, to),
+                examples(batch.getLabels(), from, to),
+                examples(batch.getFeaturesMaskArrays(), from, to),
+                examples(batch.getLabelsMaskArrays(), from, to));
     }
 
     private static INDArray[] examples(INDArray[] arrays, long from, long to) {

@@ -64,10 +64,11 @@ public final class Trainer {
     private final List<TrainingObserver> observers;
     private final int stopAfter;
     private final boolean recompute;
+    private final int workers;
 
     private final ComputationGraph network;
+    private final StepMaker stepMaker;
     private final WeightAverage average;
-    private final GradientAccumulation accumulation;
     private final GlobalNormClipping clipping;
 
     private int step;
@@ -91,24 +92,30 @@ public final class Trainer {
         observers = List.copyOf(builder.observers);
         stopAfter = builder.stopAfter;
         recompute = builder.recompute;
-        accumulation = new GradientAccumulation(plan::loss);
+        workers = builder.workers;
         // without clipping it only measures
         clipping = new GlobalNormClipping(plan.clipNorm() > 0 ? plan.clipNorm() : Double.MAX_VALUE);
         if (data.batchesPerEpoch() < 1) {
             throw new IllegalArgumentException(
                     "An epoch of the data has no batch. Use a smaller global_batch_size, which is " + plan.batchSize());
         }
+        if (plan.batchSize() % workers != 0) {
+            throw new IllegalArgumentException(
+                    "The batch must be a multiple of the number of workers, who share it equally,"
+                            + " but global_batch_size is " + plan.batchSize() + " and there are " + workers
+                            + " workers");
+        }
         plan.steps(data.batchesPerEpoch());
         network = builder.origin.network(this);
         average = plan.averageDecay() > 0 ? builder.origin.average(this) : null;
+        stepMaker = workers == 1 ? new SingleStepMaker(network, plan) : new ParallelStepMaker(network, plan, workers);
         listen(builder.listeners);
     }
 
     /** Order matters: the whole batch's gradient is there before it is checked, and checked before it is clipped. */
     private void listen(List<TrainingListener> further) {
-        List<TrainingListener> listeners = new ArrayList<>();
-        listeners.add(accumulation);
-        listeners.add(new DivergenceGuard(() -> lastCheckpoint, model -> accumulation.loss(), plan.largestLoss()));
+        List<TrainingListener> listeners = new ArrayList<>(stepMaker.listeners());
+        listeners.add(new DivergenceGuard(() -> lastCheckpoint, model -> stepMaker.loss(), plan.largestLoss()));
         listeners.add(clipping);
         if (average != null) {
             listeners.add(average);
@@ -132,6 +139,11 @@ public final class Trainer {
     /** {@return the moving average of the weights, if the plan has one} */
     public Optional<WeightAverage> average() {
         return Optional.ofNullable(average);
+    }
+
+    /** {@return how many share a batch} */
+    public int workers() {
+        return workers;
     }
 
     /** {@return what describes the data} */
@@ -206,7 +218,8 @@ public final class Trainer {
         }
         running = true;
         try (CheckpointFolder folder = checkpoints == null ? null : new CheckpointFolder(checkpoints, plan.parser());
-                Prefetch batches = new Prefetch(data)) {
+                Prefetch batches = new Prefetch(data);
+                StepMaker ignored = stepMaker) {
             train(folder, batches);
         } finally {
             running = false;
@@ -266,8 +279,7 @@ public final class Trainer {
                     + " batches, but has " + data.batchesPerEpoch());
         }
         MultiDataSet next = batches.next();
-        StepRandom.begin(plan.seed(), step);
-        accumulation.fit(network, next, plan.microBatch());
+        stepMaker.makeStep(next, step);
         double rate = plan.learningRateAt(step, data.batchesPerEpoch());
         int count = Math.toIntExact(next.getFeatures(0).size(0));
         double took = (System.nanoTime() - start) / NANOS;
@@ -275,7 +287,7 @@ public final class Trainer {
         batch++;
         images += count;
         seconds += took;
-        lossSum += accumulation.loss();
+        lossSum += stepMaker.loss();
         lossCount++;
         return new TrainingStep(
                 step,
@@ -283,7 +295,7 @@ public final class Trainer {
                 stage,
                 plan.patchSideOf(stage),
                 rate,
-                accumulation.loss(),
+                stepMaker.loss(),
                 network.score(),
                 clipping.lastNorm(),
                 count,
@@ -429,6 +441,7 @@ public final class Trainer {
         private CheckpointPolicy checkpoints;
         private int stopAfter = Integer.MAX_VALUE;
         private boolean recompute;
+        private int workers = 1;
         private Origin origin = trainer -> trainer.newNetwork(null);
 
         /**
@@ -532,6 +545,26 @@ public final class Trainer {
          */
         public Builder recomputeBlocks(boolean recompute) {
             this.recompute = recompute;
+            return this;
+        }
+
+        /**
+         * Shares every batch among workers, each with a copy of the network and its optimizer, through Deeplearning4j's
+         * ParallelWrapper: one for each device. The step is that of one worker with the whole batch, up to rounding and the
+         * draws of the dropouts. Default: 1, in the thread that trains.
+         *
+         * <p>A run continues to the bit with the same number of workers; another number is allowed. Listeners see worker 0,
+         * with its share.
+         *
+         * @param workers at least 1; they must divide the plan's batch size
+         * @return this
+         * @throws IllegalArgumentException if there are less than 1
+         */
+        public Builder workers(int workers) {
+            if (workers < 1) {
+                throw new IllegalArgumentException("A run needs at least 1 worker, got " + workers);
+            }
+            this.workers = workers;
             return this;
         }
 
