@@ -12,13 +12,15 @@ import org.npp4j.llamagen.checkpoint.PyTorchWriter;
 import org.npp4j.llamagen.checkpoint.StoredTensor;
 import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.checkpoint.TensorSource;
+import org.npp4j.schedule.WeightAverage;
 
 /**
  * Weights of an ECAR in PyTorch's and safetensors' files: {@code {"model": weights, "config": .., "latent_codec": ..}} under the names of {@link
- * EcarParameter}.
+ * EcarParameter}; "ema" holds the moving average of the weights in the same way, if there is one.
  */
 public final class EcarCheckpoint {
     private static final String MODEL = "model";
+    private static final String AVERAGE = "ema";
     private static final String CONFIG = "config";
     private static final String CODEC = "latent_codec";
 
@@ -34,8 +36,13 @@ public final class EcarCheckpoint {
      *     nothing is copied then)
      */
     public static void load(Path path, EcarConfig config, ComputationGraph network) throws IOException {
+        load(path, config, network, false);
+    }
+
+    private static void load(Path path, EcarConfig config, ComputationGraph network, boolean average)
+            throws IOException {
         try (TensorFile file = TensorFile.open(path)) {
-            Map<String, TensorSource> weights = CheckpointWeights.of(file, name -> false);
+            Map<String, TensorSource> weights = average ? averageOf(file) : CheckpointWeights.of(file, name -> false);
             Map<String, long[]> shapes = new LinkedHashMap<>();
             for (EcarParameter parameter : EcarParameter.of(config)) {
                 shapes.put(parameter.name(), parameter.shapeArray());
@@ -48,6 +55,19 @@ public final class EcarCheckpoint {
                 stored.readInto(parameter.published(network.getParam(parameter.networkName())));
             }
         }
+    }
+
+    private static Map<String, TensorSource> averageOf(TensorFile file) throws CheckpointException {
+        if (!(file.root() instanceof Map<?, ?> root) || !(root.get(AVERAGE) instanceof Map<?, ?> average)) {
+            throw new CheckpointException(file.path(), "holds no moving average of the weights (\"" + AVERAGE + "\")");
+        }
+        Map<String, TensorSource> weights = new LinkedHashMap<>();
+        average.forEach((name, tensor) -> {
+            if (name instanceof String text && tensor instanceof TensorSource source) {
+                weights.put(text, source);
+            }
+        });
+        return weights;
     }
 
     /**
@@ -67,6 +87,18 @@ public final class EcarCheckpoint {
      * @throws IOException if the file cannot be read, or says nothing of the model's sizes
      */
     public static Model read(Path path) throws IOException {
+        return read(path, false);
+    }
+
+    /**
+     * The model in a file that {@link #write} has written, or its moving average.
+     *
+     * @param path the file
+     * @param average whether to take the moving average in place of the weights
+     * @return a new network with its weights, its sizes and its codec
+     * @throws IOException if the file cannot be read, says nothing of the model's sizes, or has no average
+     */
+    public static Model read(Path path, boolean average) throws IOException {
         EcarConfig config;
         LatentCodec codec;
         try (TensorFile file = TensorFile.open(path)) {
@@ -81,7 +113,7 @@ public final class EcarCheckpoint {
             throw new CheckpointException(path, "describes its model wrongly: " + e.getMessage(), e);
         }
         ComputationGraph network = Ecar.of(config).init();
-        load(path, config, network);
+        load(path, config, network, average);
         return new Model(config, network, codec);
     }
 
@@ -93,18 +125,40 @@ public final class EcarCheckpoint {
      * @throws IOException if it cannot be written; the old file is then as it was
      */
     public static void write(Path path, Model model) throws IOException {
-        Map<String, Object> weights = new LinkedHashMap<>();
-        for (EcarParameter parameter : EcarParameter.of(model.config())) {
-            weights.put(
-                    parameter.name(),
-                    TensorSource.of(parameter.published(model.network().getParam(parameter.networkName()))));
-        }
+        write(path, model, null);
+    }
+
+    /**
+     * Writes a model with the moving average of its weights.
+     *
+     * @param path the file; one that exists is replaced
+     * @param model sizes, weights and codec
+     * @param average of the model's network; null for none
+     * @throws IOException if it cannot be written; the old file is then as it was
+     */
+    public static void write(Path path, Model model, WeightAverage average) throws IOException {
         Map<String, Object> root = new LinkedHashMap<>();
-        root.put(MODEL, weights);
+        root.put(MODEL, weights(model.config(), model.network()));
+        if (average != null) {
+            // parameters are found by name in a network alone
+            ComputationGraph averaged = Ecar.of(model.config())
+                    .dataType(model.network().params().dataType())
+                    .init(average.vector().dup().reshape(1, average.vector().length()));
+            root.put(AVERAGE, weights(model.config(), averaged));
+        }
         root.put(CONFIG, model.config().toJson());
         if (model.codec() != null) {
             root.put(CODEC, model.codec().toJson());
         }
         PyTorchWriter.write(path, root);
+    }
+
+    private static Map<String, Object> weights(EcarConfig config, ComputationGraph network) {
+        Map<String, Object> weights = new LinkedHashMap<>();
+        for (EcarParameter parameter : EcarParameter.of(config)) {
+            weights.put(
+                    parameter.name(), TensorSource.of(parameter.published(network.getParam(parameter.networkName()))));
+        }
+        return weights;
     }
 }

@@ -3,35 +3,32 @@ package org.npp4j.samples;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.concurrent.Callable;
-import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.Supplier;
-import java.util.stream.IntStream;
-import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.optimize.api.BaseTrainingListener;
-import org.npp4j.ecar.Ecar;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.ecar.EcarConfig;
-import org.npp4j.ecar.EcarCost;
+import org.npp4j.ecar.EcarPlan;
 import org.npp4j.ecar.EcarSampler;
-import org.npp4j.ecar.FlowHead;
 import org.npp4j.ecar.FlowSampling;
 import org.npp4j.ecar.LatentDataSetIterator;
 import org.npp4j.ecar.StageNoise;
-import org.npp4j.ecar.latents.BlockTransform;
 import org.npp4j.ecar.latents.LatentCodec;
+import org.npp4j.llamagen.checkpoint.CheckpointException;
+import org.npp4j.llamagen.checkpoint.NetworkZip;
 import org.npp4j.llamagen.files.AtomicFile;
-import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
-import org.npp4j.llamagen.images.PngSheet;
-import org.npp4j.schedule.DivergenceGuard;
-import org.npp4j.schedule.GlobalNormClipping;
-import org.npp4j.schedule.PatchStages;
-import org.npp4j.schedule.StageLearningRate;
-import org.npp4j.schedule.TorchAdam;
+import org.npp4j.llamagen.training.Trainer;
+import org.npp4j.llamagen.training.TrainingCheckpoint;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -43,17 +40,33 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "ecar-train",
         description = {
-            "Trains an ECAR, which generates continuous tokens stage by stage with a multistage flow, on the latents of a"
-                    + " block transform. Writes ecar.pt, samples.png and losses.csv. What the paper's abstract does not say"
-                    + " is a reconstruction: all sizes and settings here."
+            "Trains an ECAR, which generates continuous tokens stage by stage with a multistage flow, on the latents of"
+                    + " images. What the paper's abstract does not say is a reconstruction: all sizes and settings here."
         },
+        footer = {
+            "",
+            "The folder of --out holds report.html and metrics.jsonl, which grow as it runs, run.log, config.yaml,"
+                    + " codec.json, checkpoints/, samples/, and at the end the model, ecar.pt. Ctrl-C ends a run after the"
+                    + " step at hand, with a checkpoint. After that, a crash or a kill: ./npp ecar-train --resume DIR; it"
+                    + " ends in the same weights, to the bit.",
+            "ecar.pt and the folder of a checkpoint are models for npp ecar-sample."
+        },
+        defaultValueProvider = EcarDefaults.class,
         sortOptions = false)
 final class EcarTrainCommand implements Callable<Integer> {
-    private static final int SHEET_PER_CLASS = 10;
-    private static final double CLIP_NORM = 1;
-    private static final double WARMUP_EPOCHS = 0.3;
-    private static final double DECAY_RATIO = 0.5;
-    private static final double END_RATE_SHARE = 0.05;
+    /** How latents become images, in the folder of a run. */
+    static final String CODEC = "codec.json";
+
+    private static final String MODEL = "ecar.pt";
+
+    /** Who gives one option of a row on the command line does not mean those of another in a file. */
+    private static final OptionFiles FILES = new OptionFiles(List.of(
+            List.of(Set.of("--ecar-config"), Set.of("--head")),
+            List.of(Set.of("--micro-batch"), Set.of("--gradient-accumulation-steps"))));
+
+    private static final int TEST_BATCH = 250;
+    /** Images of a sheet that are drawn at a time. */
+    private static final int DRAWN = 50;
 
     private final Supplier<Backend> backend;
 
@@ -61,79 +74,36 @@ final class EcarTrainCommand implements Callable<Integer> {
     private CommandSpec spec;
 
     @Option(
-            names = "--data",
-            paramLabel = "DIR",
-            description =
-                    "Folder with images and labels in IDX files. Default: the Fashion-MNIST subset that comes along.")
-    private Path data;
-
-    @Option(
-            names = "--per-class",
-            paramLabel = "N",
-            description = "Train on the first N images of each class. Default: on all.")
-    private Integer perClass;
-
-    @Option(
             names = "--config",
             paramLabel = "FILE",
-            description = "JSON that describes the model. Default: 4 layers of width 128, 3 stages.")
-    private Path configFile;
+            description = "YAML with options, such as samples/presets/ecar-fashion-mnist.yaml. The command line wins.")
+    private Path config;
+
+    @Mixin
+    private LatentOptions data;
+
+    @Mixin
+    private EcarModelOptions model;
 
     @Option(
-            names = "--head",
-            paramLabel = "KIND",
-            description =
-                    "Flow head without --config: mlp (each token for itself) or transformer (the tokens of a stage"
-                            + " see each other). Default: mlp.")
-    private String head;
-
-    @Option(
-            names = "--block",
-            paramLabel = "B",
-            defaultValue = "4",
-            description = "Side of the blocks of pixels that are a token. Default: ${DEFAULT-VALUE}.")
-    private int block;
-
-    @Option(names = "--epochs", paramLabel = "N", defaultValue = "7", description = "Default: ${DEFAULT-VALUE}.")
+            names = "--epochs",
+            paramLabel = "E",
+            defaultValue = "7",
+            description = "How often every image is seen. Default: ${DEFAULT-VALUE}.")
     private int epochs;
 
-    @Option(
-            names = "--batch-size",
-            paramLabel = "B",
-            defaultValue = "64",
-            description = "Images of a step. Default: ${DEFAULT-VALUE}.")
-    private int batchSize;
+    @Mixin
+    private OptimizerOptions optimizer;
+
+    @Mixin
+    private TrainRunOptions run;
 
     @Option(
-            names = "--lr",
-            paramLabel = "R",
-            defaultValue = "1e-3",
-            description = "Learning rate, behind a warm-up and before a decay. Default: ${DEFAULT-VALUE}.")
-    private double learningRate;
-
-    @Option(
-            names = "--cfg-scale",
-            paramLabel = "S",
-            defaultValue = "2",
-            description = "Guidance of samples.png. Default: ${DEFAULT-VALUE}.")
-    private double scale;
-
-    @Option(
-            names = "--steps",
+            names = "--sample-steps",
             paramLabel = "N",
             defaultValue = "10",
-            description = "Steps of each stage of samples.png. Default: ${DEFAULT-VALUE}.")
-    private int steps;
-
-    @Option(names = "--seed", paramLabel = "S", defaultValue = "0", description = "Default: ${DEFAULT-VALUE}.")
-    private long seed;
-
-    @Option(
-            names = "--out",
-            paramLabel = "DIR",
-            defaultValue = "npp-out/ecar",
-            description = "Folder for the files. Default: ${DEFAULT-VALUE}.")
-    private Path out;
+            description = "Euler steps of each stage of the sheets. Default: ${DEFAULT-VALUE}.")
+    private int sampleSteps;
 
     @Mixin
     private StandardOptions standardOptions;
@@ -144,207 +114,188 @@ final class EcarTrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        requireUsable();
-        FlowSampling sampling = sampling();
-        backend.get();
-        LabelledImages all = data == null
-                ? ShippedImages.load(LabelledImages.Split.TRAIN)
-                : LabelledImages.load(data, LabelledImages.Split.TRAIN);
-        LabelledImages images = perClass == null ? all : all.firstOfEachClass(perClass);
-        if (images.count() < batchSize) {
-            throw new AppException("There are " + images.count() + " images, but a batch has " + batchSize
-                    + ". Take a smaller --batch-size");
-        }
-        EcarConfig config = config(images);
-        LatentCodec codec = BlockTransform.fit(images.images(), block, config.grid());
-        if (codec.channels() != config.channels()) {
-            throw usage("The blocks make latents of " + codec.channels() + " channels, but the model has "
-                    + config.channels() + ": change --block or \"channels\"");
-        }
-        LatentDataSetIterator batches =
-                new LatentDataSetIterator(config, codec.encode(images.images()), images.labels(), batchSize, seed);
-        try (PeakMemory memory = new PeakMemory()) {
-            train(config, codec, batches, memory, sampling);
+        try {
+            EcarTrainCommand resolved = resolved();
+            resolved.train(run.resume() == null ? null : TrainingRun.folderOf(run.resume()), spec);
+        } catch (UsageException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
         }
         return 0;
     }
 
-    private void train(
-            EcarConfig config,
-            LatentCodec codec,
-            LatentDataSetIterator batches,
-            PeakMemory memory,
-            FlowSampling sampling)
-            throws IOException {
-        StageLearningRate rate = new StageLearningRate.Builder(
-                        PatchStages.epochs().stage(1, epochs).build())
-                .learningRate(learningRate)
-                .endLearningRate(END_RATE_SHARE * learningRate)
-                .warmup(Math.min(WARMUP_EPOCHS, 0.5 * epochs))
-                .decayRatio(DECAY_RATIO)
-                .stepsPerEpoch(batches.batchesPerEpoch())
-                .build();
-        ComputationGraph network = Ecar.of(config)
-                .updater(new TorchAdam.Builder().learningRate(rate).beta2(0.95).build())
-                .seed(seed)
-                .init();
-        EcarCheckpoint.Model model = new EcarCheckpoint.Model(config, network, codec);
-        Path file = out.resolve("ecar.pt");
-        AtomicReference<Path> saved = new AtomicReference<>();
-        StringBuilder losses = new StringBuilder("epoch,loss,seconds\n");
-        long start = System.nanoTime();
-        long imagesPerEpoch = (long) batches.batchesPerEpoch() * batchSize;
-        Losses meter = new Losses(imagesPerEpoch * epochs, batchSize);
-        network.addListeners(new GlobalNormClipping(CLIP_NORM), new DivergenceGuard(saved::get), meter);
+    /** {@return this command with the options of its files, checked} */
+    EcarTrainCommand resolved() {
+        List<ConfigFile> files = new ArrayList<>();
+        if (run.resume() != null) {
+            files.add(ConfigFile.read(TrainingRun.folderOf(run.resume()).resolve(TrainingRun.CONFIG), spec));
+        }
+        if (config != null) {
+            files.add(ConfigFile.read(config, spec));
+        }
+        EcarTrainCommand merged =
+                files.isEmpty() ? this : FILES.merge(spec, files, () -> new EcarTrainCommand(backend));
+        FILES.requireExclusive(merged.spec);
         try {
-            for (int epoch = 0; epoch < epochs; epoch++) {
-                network.fit(batches);
-                EcarCheckpoint.write(file, model);
-                saved.set(file);
-                losses.append(String.format(
-                        Locale.ROOT, "%d,%.5f,%.1f%n", epoch + 1, meter.takeMean(), (System.nanoTime() - start) / 1e9));
-                AtomicFile.writeText(out.resolve("losses.csv"), losses.toString());
-            }
-        } finally {
-            meter.close();
+            merged.run.requireUsable();
+            merged.sampling();
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(e);
         }
-        double trained = (System.nanoTime() - start) / 1e9;
-        PixelImages samples = sheet(model, sampling);
-        new PngSheet.Builder()
-                .columns(SHEET_PER_CLASS)
-                .gap(2)
-                .scale(2)
-                .build()
-                .write(out.resolve("samples.png"), samples);
-        spec.commandLine()
-                .getOut()
-                .printf(
-                        Locale.ROOT,
-                        "%d parameters, %.3f GFLOP an image drawn, %d epochs in %.1f s, velocity loss %.4f, peak memory"
-                                + " %.2f GiB: ecar.pt, losses.csv, samples.png in %s%n",
-                        config.parameters(),
-                        EcarCost.of(config).ofImage(sampling) / 1e9,
-                        epochs,
-                        trained,
-                        meter.lastMean(),
-                        memory.gib(),
-                        out);
-        spec.commandLine().getOut().flush();
-    }
-
-    private PixelImages sheet(EcarCheckpoint.Model model, FlowSampling sampling) {
-        int[] classes = IntStream.range(0, model.config().classes() * SHEET_PER_CLASS)
-                .map(i -> i / SHEET_PER_CLASS)
-                .toArray();
-        try (EcarSampler sampler = new EcarSampler(model.config(), model.network())) {
-            return model.codec()
-                    .decode(sampler.generate(
-                            classes,
-                            sampling,
-                            StageNoise.of(model.config(), seed, 0, classes.length, EcarSampleCommand.NOISE)));
-        }
-    }
-
-    private EcarConfig config(LabelledImages images) throws IOException {
-        if (configFile != null) {
-            EcarConfig config = EcarConfig.read(configFile);
-            if (config.classes() < images.classes()) {
-                throw usage("The images have " + images.classes() + " classes, but the model " + config.classes());
-            }
-            return config;
-        }
-        EcarConfig defaults = EcarConfig.defaults();
-        int side = Math.max(images.images().height(), images.images().width());
-        int multiple = 1 << defaults.stages() - 1;
-        int blocks = (side + block - 1) / block;
-        return new EcarConfig(
-                images.images().channels() * block * block,
-                (blocks + multiple - 1) / multiple * multiple,
-                defaults.stages(),
-                defaults.width(),
-                defaults.layers(),
-                defaults.heads(),
-                images.classes(),
-                defaults.classDropout(),
-                defaults.dropout(),
-                head());
-    }
-
-    /** Heads of about the same number of operations. */
-    private FlowHead head() {
-        return switch (head == null ? "mlp" : head.toLowerCase(Locale.ROOT)) {
-            case "mlp" -> new FlowHead.Mlp(256, 3);
-            case "transformer" -> new FlowHead.Grid(160, 3, 5);
-            default -> throw usage("--head must be mlp or transformer, but is " + head);
-        };
+        return merged;
     }
 
     private FlowSampling sampling() {
+        return FlowSampling.of(sampleSteps, run.guidance());
+    }
+
+    /** {@return the plan of these options for latents of a codec} */
+    EcarPlan plan(LatentCodec codec, int classes) throws IOException {
+        EcarConfig sizes = model.model(codec, classes);
         try {
-            return FlowSampling.of(steps, scale);
+            return EcarPlan.of(sizes)
+                    .epochs(epochs)
+                    .batchSize(optimizer.batchSize())
+                    .microBatch(optimizer.microBatch())
+                    .learningRate(optimizer.learningRate())
+                    .optimizer(optimizer.adam())
+                    .clipNorm(optimizer.clipNorm())
+                    .averageDecay(optimizer.averageDecay())
+                    .precision(optimizer.precision())
+                    .seed(optimizer.seed())
+                    .build();
         } catch (IllegalArgumentException e) {
-            throw usage(e.getMessage());
+            throw new UsageException(e);
         }
     }
 
-    private void requireUsable() {
-        if (epochs < 1 || batchSize < 1 || block < 1 || perClass != null && perClass < 1) {
-            throw usage("--epochs, --batch-size, --block and --per-class must be at least 1");
+    private void train(Path resumed, CommandSpec called) throws IOException {
+        TrainingRun training = new TrainingRun("ecar-train", run, EcarPlan::parse);
+        training.open(
+                resumed,
+                backend,
+                (folder, checkpoint, machine, memory) -> train(training, folder, checkpoint, machine, memory, called));
+    }
+
+    private void train(
+            TrainingRun training,
+            Path folder,
+            TrainingCheckpoint checkpoint,
+            Backend machine,
+            PeakMemory memory,
+            CommandSpec called)
+            throws IOException {
+        Instant started = Instant.now();
+        SmallImageSet images = data.images();
+        LatentCodec codec = codec(images);
+        EcarPlan plan = plan(codec, images.train().classes());
+        training.prepare(plan);
+        LatentImages latents = new LatentImages(images, codec);
+        LatentDataSetIterator batches;
+        try {
+            batches = latents.batches(plan.model(), plan.batchSize(), plan.seed());
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(e.getMessage() + ": --global-batch-size");
         }
-        if (!(learningRate > 0 && learningRate < Double.POSITIVE_INFINITY)) {
-            throw usage("--lr must be a number above 0, but is " + learningRate);
-        }
-        if (configFile != null && head != null) {
-            throw usage("--config and --head exclude each other: the file says which head");
-        }
-        if (Files.exists(out) && !Files.isDirectory(out)) {
-            throw usage("--out must be a folder, but " + out + " is a file");
-        }
-        if (configFile == null) {
-            head();
+        training.requireSame(checkpoint, plan, latents.description(), batches.batchesPerEpoch());
+        EcarSummary summary =
+                new EcarSummary(plan, latents, batches.batchesPerEpoch(), sampling(), run.workers(), run.recompute());
+        summary.lines(Arithmetic.describe(machine)).forEach(line -> log().info("{}", line));
+        SampleSheets sheets = new SampleSheets(
+                folder.resolve("samples"),
+                SampleSheets.spread(run.samples(), plan.model().classes()),
+                "guidance " + run.guidance() + ", " + sampleSteps + " steps a stage",
+                (network, classes) ->
+                        draw(new EcarCheckpoint.Model(plan.model(), network, codec), classes, sampling(), plan.seed()));
+        try (TrainMonitor monitor = new TrainMonitor(
+                folder,
+                summary,
+                machine.environment(started, called),
+                sheets,
+                (to, trainer) -> save(to, trainer, plan.model(), codec),
+                run,
+                memory)) {
+            Trainer.Builder builder = new Trainer.Builder(plan, batches)
+                    .dataDescription(latents.description())
+                    .testData(latents.test(plan.model(), Math.min(TEST_BATCH, plan.batchSize())))
+                    .observer(monitor);
+            training.configure(builder, folder);
+            Trainer trainer = build(builder, checkpoint, plan);
+            AtomicFile.writeText(folder.resolve(CODEC), codec.toJson());
+            training.run(trainer, folder, monitor, spec, called);
         }
     }
 
-    private ParameterException usage(String message) {
-        return new ParameterException(spec.commandLine(), message);
+    private LatentCodec codec(SmallImageSet images) throws IOException {
+        try {
+            return data.codec(images.train().images(), model.grid(), model.gridMultiple());
+        } catch (IllegalArgumentException e) {
+            throw new UsageException(e);
+        }
     }
 
-    /** Loss of every step, for the progress and the mean of an epoch. */
-    private static final class Losses extends BaseTrainingListener implements AutoCloseable {
-        private final TrainingProgress progress;
-        private final int batch;
-        private long images;
-        private double sum;
-        private int count;
-        private double mean = Double.NaN;
-
-        Losses(long images, int batch) {
-            this.batch = batch;
-            progress = new TrainingProgress("ecar", List.of(new TrainingProgress.Stage(1, images, 1)));
+    private Trainer build(Trainer.Builder builder, TrainingCheckpoint checkpoint, EcarPlan plan) throws IOException {
+        if (checkpoint != null) {
+            return builder.resume(checkpoint).build();
         }
-
-        @Override
-        public void iterationDone(Model network, int iteration, int epoch) {
-            images += batch;
-            sum += network.score();
-            count++;
-            progress.update(images, network.score());
+        if (run.initFrom() != null) {
+            Path file = TrainingCheckpoint.isCheckpoint(run.initFrom())
+                    ? run.initFrom().resolve(TrainingCheckpoint.NETWORK)
+                    : run.initFrom();
+            if (!Files.isRegularFile(file)) {
+                throw new AppException("--init-from: there is no file " + file);
+            }
+            return builder.weights(network -> loadWeights(file, plan.model(), network))
+                    .build();
         }
+        return builder.build();
+    }
 
-        double takeMean() {
-            mean = sum / count;
-            sum = 0;
-            count = 0;
-            return mean;
+    private static void loadWeights(Path file, EcarConfig model, ComputationGraph network) throws IOException {
+        if (!NetworkZip.isNetwork(file)) {
+            EcarCheckpoint.load(file, model, network);
+            return;
         }
+        ComputationGraph stored = NetworkZip.load(file, false);
+        try (INDArray parameters = stored.params()) {
+            if (!stored.paramTable().keySet().equals(network.paramTable().keySet())
+                    || parameters.length() != network.params().length()) {
+                throw new CheckpointException(file, "is of another model");
+            }
+            network.params().assign(parameters);
+        }
+    }
 
-        double lastMean() {
-            return mean;
+    /** {@return the same images for the same seed, classes and settings, up to rounding} */
+    static PixelImages draw(EcarCheckpoint.Model model, int[] classes, FlowSampling sampling, long seed) {
+        List<PixelImages> parts = new ArrayList<>();
+        try (EcarSampler sampler = new EcarSampler(model.config(), model.network())) {
+            for (int from = 0; from < classes.length; from += DRAWN) {
+                int[] part = Arrays.copyOfRange(classes, from, Math.min(classes.length, from + DRAWN));
+                parts.add(model.codec()
+                        .decode(sampler.generate(
+                                part,
+                                sampling,
+                                StageNoise.of(model.config(), seed, from, part.length, EcarSampleCommand.NOISE))));
+            }
         }
+        return TokenizerImages.concatenated(parts);
+    }
 
-        @Override
-        public void close() {
-            progress.close();
-        }
+    /** The model at the end, or at a checkpoint on the way. */
+    private static Path save(Path folder, Trainer trainer, EcarConfig config, LatentCodec codec) throws IOException {
+        String name = trainer.step() == trainer.lastStep()
+                ? MODEL
+                : String.format(Locale.ROOT, "ecar-%07d.pt", trainer.step());
+        Path file = folder.resolve(name);
+        EcarCheckpoint.write(
+                file,
+                new EcarCheckpoint.Model(config, trainer.network(), codec),
+                trainer.average().orElse(null));
+        return file;
+    }
+
+    /** Not a constant: the help, which loads this class too, should not wait for the logger's configuration. */
+    private static Logger log() {
+        return LoggerFactory.getLogger(EcarTrainCommand.class);
     }
 }

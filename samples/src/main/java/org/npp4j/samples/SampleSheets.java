@@ -9,11 +9,8 @@ import java.util.Locale;
 import java.util.stream.Stream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.npp4j.llamagen.files.AtomicFile;
+import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
-import org.npp4j.llamagen.sampling.GptDecoder;
-import org.npp4j.llamagen.sampling.Guidance;
-import org.npp4j.llamagen.sampling.TokenSamplers;
-import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.llamagen.training.Trainer;
 import org.npp4j.samples.report.SampleSheet;
 import org.npp4j.schedule.WeightAverage;
@@ -28,30 +25,45 @@ final class SampleSheets {
     private static final int SHOWN = 4;
 
     private final Path folder;
-    private final ImageTokenizer tokenizer;
     private final int[] classes;
-    private final Guidance guidance;
-    private final long seed;
+    private final String settings;
+    private final Drawing drawing;
+
+    /** Draws images with a network. */
+    @FunctionalInterface
+    interface Drawing {
+        /**
+         * Draws, the same images every time but for the weights.
+         *
+         * @param network that is trained
+         * @param classes to draw
+         * @return an image of each
+         */
+        PixelImages draw(ComputationGraph network, int[] classes);
+    }
 
     /**
      * Sheets of a run.
      *
      * @param folder they go to
-     * @param tokenizer that makes pictures
-     * @param classes of the model
-     * @param samples images of a sheet, of classes spread over all
-     * @param guidance of the draws
-     * @param seed of the draws
+     * @param classes of the images of a sheet
+     * @param settings of the draws in words
+     * @param drawing draws them
      */
-    SampleSheets(Path folder, ImageTokenizer tokenizer, int classes, int samples, Guidance guidance, long seed) {
+    SampleSheets(Path folder, int[] classes, String settings, Drawing drawing) {
         this.folder = folder;
-        this.tokenizer = tokenizer;
-        this.guidance = guidance;
-        this.seed = seed;
-        this.classes = new int[samples];
-        for (int i = 0; i < samples; i++) {
-            this.classes[i] = (int) ((long) i * classes / samples);
+        this.classes = classes.clone();
+        this.settings = settings;
+        this.drawing = drawing;
+    }
+
+    /** {@return the classes of so many images, spread over all} */
+    static int[] spread(int images, int classes) {
+        int[] spread = new int[images];
+        for (int i = 0; i < images; i++) {
+            spread[i] = (int) ((long) i * classes / images);
         }
+        return spread;
     }
 
     /** Draws one sheet with the weights, and one with their average. */
@@ -65,18 +77,14 @@ final class SampleSheets {
     }
 
     private void write(ComputationGraph network, int step, String suffix) throws IOException {
-        try (GptDecoder decoder = new GptDecoder(network)) {
-            int[][] tokens = decoder.generate(
-                    classes, decoder.guidable() ? guidance : Guidance.NONE, TokenSamplers.random(1, 0, 1, seed));
-            var images = tokenizer.decode(tokens);
-            byte[] png = new PngSheet.Builder()
-                    .columns(COLUMNS)
-                    .gap(GAP)
-                    .scale(Math.max(1, PIXELS / images.height()))
-                    .build()
-                    .toPng(images);
-            AtomicFile.write(folder.resolve(String.format("step-%09d%s.png", step, suffix)), png);
-        }
+        PixelImages images = drawing.draw(network, classes);
+        byte[] png = new PngSheet.Builder()
+                .columns(COLUMNS)
+                .gap(GAP)
+                .scale(Math.max(1, PIXELS / images.height()))
+                .build()
+                .toPng(images);
+        AtomicFile.write(folder.resolve(String.format("step-%09d%s.png", step, suffix)), png);
     }
 
     /** {@return the newest sheets and some before them, oldest first} */
@@ -114,6 +122,6 @@ final class SampleSheets {
         for (int id : classes) {
             ids.add(Integer.toString(id));
         }
-        return "Classes " + String.join(", ", ids) + ", guidance " + guidance.scale() + ", the same seed every time.";
+        return "Classes " + String.join(", ", ids) + ", " + settings + ", the same seed every time.";
     }
 }

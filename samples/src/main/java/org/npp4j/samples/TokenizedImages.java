@@ -6,18 +6,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
-import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.HexFormat;
 import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Locale;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GptSpec;
-import org.npp4j.llamagen.images.CifarFile;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
@@ -75,49 +69,9 @@ final class TokenizedImages implements TrainingData {
      * @throws IOException if a file cannot be read
      */
     static TokenizedImages load(Path folder, Path tokenizerFile, Path learned) throws IOException {
-        if (!Files.isDirectory(folder)) {
-            throw new AppException("--data must be a folder of images, but " + folder
-                    + (Files.exists(folder) ? " is a file" : " does not exist"));
-        }
-        List<Path> cifar;
-        try (Stream<Path> files = Files.list(folder)) {
-            cifar = files.filter(file -> name(file).endsWith(".bin")).sorted().toList();
-        }
-        LabelledImages train;
-        LabelledImages test;
-        if (cifar.isEmpty()) {
-            train = LabelledImages.load(folder, LabelledImages.Split.TRAIN);
-            test = LabelledImages.load(folder, LabelledImages.Split.TEST);
-        } else {
-            train = cifar(
-                    cifar.stream().filter(file -> !name(file).contains("test")).toList());
-            test = cifar(
-                    cifar.stream().filter(file -> name(file).contains("test")).toList());
-            if (train == null) {
-                throw new AppException("The folder of --data has only test files of CIFAR-10 (names with \"test\")");
-            }
-        }
-        return new TokenizedImages(folder, tokenizer(tokenizerFile, learned, train.images()), train, test);
-    }
-
-    private static String name(Path file) {
-        return file.getFileName().toString().toLowerCase(Locale.ROOT);
-    }
-
-    private static LabelledImages cifar(List<Path> files) throws IOException {
-        if (files.isEmpty()) {
-            return null;
-        }
-        List<PixelImages> images = new ArrayList<>();
-        List<int[]> labels = new ArrayList<>();
-        for (Path file : files) {
-            LabelledImages part = CifarFile.read(file);
-            images.add(part.images());
-            labels.add(part.labels());
-        }
-        return new LabelledImages(
-                TokenizerImages.concatenated(images),
-                labels.stream().flatMapToInt(Arrays::stream).toArray());
+        SmallImageSet images = SmallImageSet.load(folder);
+        return new TokenizedImages(
+                folder, tokenizer(tokenizerFile, learned, images.train().images()), images.train(), images.test());
     }
 
     private static ImageTokenizer tokenizer(Path file, Path learned, PixelImages images) throws IOException {

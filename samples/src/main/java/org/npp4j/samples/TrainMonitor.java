@@ -15,12 +15,9 @@ import java.time.Duration;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 import java.util.OptionalDouble;
-import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.training.Trainer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
@@ -55,11 +52,12 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
     private static final double ESTIMATE_SECONDS = 10;
 
     private final Path run;
-    private final TrainSummary summary;
+    private final RunSummary summary;
     private final RunEnvironment environment;
     private final SampleSheets sheets;
     private final int sampleEvery;
     private final boolean savePublished;
+    private final Export export;
     private final int logEvery;
     private final PeakMemory memory;
     private final Instant started = Instant.now();
@@ -84,6 +82,20 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
     private long reportedNanos;
     private double memoryGib;
 
+    /** Writes a model for use elsewhere. */
+    @FunctionalInterface
+    interface Export {
+        /**
+         * Writes the model, and its average if there is one.
+         *
+         * @param run folder of the run
+         * @param trainer between two steps
+         * @return the file
+         * @throws IOException if it cannot be written
+         */
+        Path save(Path run, Trainer trainer) throws IOException;
+    }
+
     /**
      * A monitor.
      *
@@ -91,14 +103,16 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
      * @param summary of the plan
      * @param environment machine and versions
      * @param sheets draws; null without a tokenizer
+     * @param export writes the model
      * @param options how often
      * @param memory of this process
      */
     TrainMonitor(
             Path run,
-            TrainSummary summary,
+            RunSummary summary,
             RunEnvironment environment,
             SampleSheets sheets,
+            Export export,
             TrainRunOptions options,
             PeakMemory memory) {
         this.run = run;
@@ -106,6 +120,7 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
         this.environment = environment;
         this.sheets = sheets;
         this.memory = memory;
+        this.export = export;
         // -1: at every checkpoint
         sampleEvery = sheets == null ? 0 : options.sampleEvery() == null ? -1 : options.sampleEvery();
         savePublished = options.savePublished();
@@ -122,6 +137,7 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
         // its clock stands still during tests, sheets and checkpoints, so that images a second are those of training
         progress = new TrainingProgress(
                 summary.label(),
+                summary.loss().name(),
                 summary.progress(),
                 trainer.images(),
                 System.err,
@@ -193,9 +209,8 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
     private String details(TrainingStep step) {
         return String.format(
                 Locale.ROOT,
-                "with decay %.3f, perplexity %.1f, lr %.1e, gradient %.2f, %.1f GiB",
-                step.score(),
-                step.perplexity(),
+                "%s, lr %.1e, gradient %.2f, %.1f GiB",
+                summary.progressOf(step),
                 step.learningRate(),
                 step.gradientNorm(),
                 memoryGib);
@@ -242,7 +257,9 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
         ObjectNode line = JSON.createObjectNode();
         line.put(EVENT, "steps");
         line.setAll((ObjectNode) JSON.valueToTree(point));
-        line.put("perplexity", Math.exp(point.loss()));
+        if (summary.loss().perplexity()) {
+            line.put("perplexity", Math.exp(point.loss()));
+        }
         write(line);
         windowSteps = 0;
         lossSum = 0;
@@ -295,18 +312,12 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
     }
 
     /**
-     * Writes the model in the published layout, named as published.
+     * Writes the model for use elsewhere.
      *
      * @return the file
      */
     Path savePublished(Trainer trainer) throws IOException {
-        Path file = run.resolve(String.format("%07d.pt", trainer.step()));
-        if (trainer.average().isPresent()) {
-            GptCheckpoint.write(file, trainer.network(), trainer.average().get());
-        } else {
-            GptCheckpoint.write(file, trainer.network());
-        }
-        return file;
+        return export.save(run, trainer);
     }
 
     @Override
@@ -319,9 +330,6 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
 
     private void report(Trainer trainer) throws IOException {
         reportedNanos = System.nanoTime();
-        Map<String, Object> data = new LinkedHashMap<>();
-        data.put("Data", String.valueOf(summary.data()));
-        data.putAll(summary.data().description());
         AtomicFile.writeText(
                 run.resolve(REPORT),
                 TrainingPage.render(new TrainingReport(
@@ -331,6 +339,7 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
                                 : String.format(Locale.ROOT, "step %,d of %,d", trainer.step(), trainer.totalSteps()),
                         lead(trainer),
                         Instant.now().truncatedTo(ChronoUnit.SECONDS).toString(),
+                        summary.loss(),
                         points,
                         checkpoints,
                         sheets == null ? List.of() : sheets.latest(),
@@ -338,7 +347,7 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
                         summary.stages(),
                         summary.costNote(),
                         summary.settings(),
-                        data,
+                        summary.describedData(),
                         environment,
                         Duration.between(started, Instant.now()).toMillis() / 1e3,
                         memory.gib())));
@@ -352,15 +361,7 @@ final class TrainMonitor implements TrainingObserver, AutoCloseable {
                 trainer.images(),
                 TrainingProgress.clock(Duration.ofMillis(Math.round(1e3 * trainer.seconds()))),
                 memory.gib());
-        return last == null
-                ? figures
-                : figures
-                        + String.format(
-                                Locale.ROOT,
-                                " Loss %.4f nats per token at p = %d, perplexity %.1f.",
-                                last.loss(),
-                                last.patchSide(),
-                                last.perplexity());
+        return last == null ? figures : figures + " " + summary.sentenceOf(last);
     }
 
     @Override

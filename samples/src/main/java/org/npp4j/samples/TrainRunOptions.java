@@ -5,7 +5,7 @@ import java.time.Duration;
 import org.npp4j.llamagen.training.CheckpointPolicy;
 import picocli.CommandLine.Option;
 
-/** Options of {@code npp train} that say where a run starts and ends, what it keeps, and what one sees of it. */
+/** Options of the commands that train which say where a run starts and ends, what it keeps, and what one sees of it. */
 final class TrainRunOptions {
     private static final long MILLIS_PER_MINUTE = 60_000;
     private static final int MAX_PORT = 65535;
@@ -22,13 +22,6 @@ final class TrainRunOptions {
             description = "Start from the weights of a checkpoint of any kind: .pt, .safetensors, .zip, or a checkpoint"
                     + " of a run.")
     private Path initFrom;
-
-    @Option(
-            names = "--gpt-ckpt",
-            paramLabel = "FILE.pt",
-            description = "Go on from a PyTorch checkpoint: weights, optimizer, average, steps. The schedule goes on at"
-                    + " the saved step.")
-    private Path published;
 
     @Option(
             names = "--resume",
@@ -137,10 +130,6 @@ final class TrainRunOptions {
         return initFrom;
     }
 
-    Path published() {
-        return published;
-    }
-
     Path resume() {
         return resume;
     }
@@ -199,7 +188,6 @@ final class TrainRunOptions {
                 checkpointMinutes >= 0 && checkpointMinutes < Double.POSITIVE_INFINITY,
                 "--ckpt-minutes must be 0 or above, but is " + checkpointMinutes);
         require(keepLast >= 1, "--keep-last must be at least 1, but is " + keepLast);
-        require(initFrom == null || published == null, "--init-from (weights alone) and --gpt-ckpt exclude each other");
     }
 
     private static void require(boolean condition, String message) {
@@ -211,7 +199,7 @@ final class TrainRunOptions {
     /** {@return where and when checkpoints are written} */
     CheckpointPolicy checkpoints(Path run) {
         return new CheckpointPolicy(
-                run.resolve(TrainCommand.CHECKPOINTS),
+                run.resolve(TrainingRun.CHECKPOINTS),
                 checkpointEvery,
                 Duration.ofMillis(Math.round(checkpointMinutes * MILLIS_PER_MINUTE)),
                 keepLast,

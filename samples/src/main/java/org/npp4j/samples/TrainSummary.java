@@ -9,6 +9,7 @@ import org.npp4j.layers.TokenGrid;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.training.TrainingPlan;
+import org.npp4j.llamagen.training.TrainingStep;
 import org.npp4j.samples.report.TrainingReport;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.TrainingCost;
@@ -31,7 +32,8 @@ record TrainSummary(
         int batchesPerEpoch,
         TrainingCost cost,
         int workers,
-        boolean recompute) {
+        boolean recompute)
+        implements RunSummary {
     private static final double GIB = 1L << 30;
     private static final double GIGA = 1e9;
     /** The JVM, libraries, and the working memory of one layer. */
@@ -84,8 +86,8 @@ record TrainSummary(
         return cost.stages().get(stage).operations() / GIGA;
     }
 
-    /** {@return operations of the first so many steps in GFLOP} */
-    double gflopAt(int step) {
+    @Override
+    public double gflopAt(int step) {
         double sum = 0;
         for (int i = 0; i < cost.stages().size(); i++) {
             double share = Math.max(0, Math.min(step, end(i)) - start(i)) / (double) (end(i) - start(i));
@@ -94,8 +96,8 @@ record TrainSummary(
         return sum;
     }
 
-    /** {@return the plan for the progress bar} */
-    List<TrainingProgress.Stage> progress() {
+    @Override
+    public List<TrainingProgress.Stage> progress() {
         List<TrainingProgress.Stage> stages = new ArrayList<>();
         for (int i = 0; i < cost.stages().size(); i++) {
             stages.add(new TrainingProgress.Stage(cost.stages().get(i).patchSide(), images(i), gflop(i) / images(i)));
@@ -103,16 +105,59 @@ record TrainSummary(
         return stages;
     }
 
-    /** {@return the plan for the report} */
-    List<TrainingReport.Stage> stages() {
-        List<TrainingReport.Stage> stages = new ArrayList<>();
+    @Override
+    public TrainingReport.Table stages() {
+        List<List<String>> rows = new ArrayList<>();
         for (int i = 0; i < cost.stages().size(); i++) {
-            int side = cost.stages().get(i).patchSide();
-            TokenGrid grid = plan.model().grid();
-            stages.add(new TrainingReport.Stage(
-                    side, start(i), end(i), grid.tokens() / grid.tokensPerPatch(side), gflop(i)));
+            rows.add(List.of(
+                    Integer.toString(i + 1),
+                    Integer.toString(cost.stages().get(i).patchSide()),
+                    String.format(Locale.ROOT, "%,d", start(i)),
+                    String.format(Locale.ROOT, "%,d", end(i)),
+                    String.format(Locale.ROOT, "%,d", positions(i)),
+                    String.format(Locale.ROOT, "%.1f", gflop(i) / 1e3)));
         }
-        return stages;
+        return new TrainingReport.Table(
+                List.of("Stage", "Patch side p", "From step", "To step", "Positions an image", "TFLOP"), rows);
+    }
+
+    private long positions(int stage) {
+        TokenGrid grid = plan.model().grid();
+        return grid.tokens() / grid.tokensPerPatch(cost.stages().get(stage).patchSide());
+    }
+
+    @Override
+    public TrainingReport.Loss loss() {
+        return new TrainingReport.Loss(
+                "loss",
+                "Cross-entropy in nats per scored token, without weight decay. A vertical line marks where a stage begins."
+                        + " With patches, one prediction is scored against every token of a patch, so losses at different"
+                        + " p do not compare. The test always predicts token by token (p = 1).",
+                true,
+                true);
+    }
+
+    @Override
+    public String progressOf(TrainingStep step) {
+        return String.format(Locale.ROOT, "with decay %.3f, perplexity %.1f", step.score(), step.perplexity());
+    }
+
+    @Override
+    public String sentenceOf(TrainingStep step) {
+        return String.format(
+                Locale.ROOT,
+                "Loss %.4f nats per token at p = %d, perplexity %.1f.",
+                step.loss(),
+                step.patchSide(),
+                step.perplexity());
+    }
+
+    @Override
+    public Map<String, Object> describedData() {
+        Map<String, Object> described = new LinkedHashMap<>();
+        described.put("Data", String.valueOf(data));
+        described.putAll(data.description());
+        return described;
     }
 
     /** {@return the peak of resident memory in GiB, roughly} */
@@ -136,8 +181,8 @@ record TrainSummary(
         return (weights + most) / GIB + BASE_GIB;
     }
 
-    /** {@return relative cost in words} */
-    String costNote() {
+    @Override
+    public String costNote() {
         return String.format(
                 Locale.ROOT,
                 "%.0f TFLOP, %.3f times those of next-token prediction over as many steps; positions %.3f times. The"
@@ -148,8 +193,8 @@ record TrainSummary(
                 cost.relativeTokens());
     }
 
-    /** {@return the settings, name to value} */
-    Map<String, Object> settings() {
+    @Override
+    public Map<String, Object> settings() {
         Map<String, Object> settings = new LinkedHashMap<>();
         GptSpec model = plan.model();
         settings.put("Model", model());
@@ -181,8 +226,8 @@ record TrainSummary(
         return settings;
     }
 
-    /** {@return the model in a few words} */
-    String model() {
+    @Override
+    public String model() {
         GptSpec model = plan.model();
         return String.format(
                 Locale.ROOT,
@@ -199,17 +244,17 @@ record TrainSummary(
         List<String> lines = new ArrayList<>();
         lines.add(model());
         lines.add(String.valueOf(data));
-        for (TrainingReport.Stage stage : stages()) {
+        for (int i = 0; i < cost.stages().size(); i++) {
             lines.add(String.format(
                     Locale.ROOT,
                     "Stage %d of %d: p = %d, steps %,d to %,d, %d positions an image, %.1f TFLOP",
-                    lines.size() - 1,
+                    i + 1,
                     cost.stages().size(),
-                    stage.patchSide(),
-                    stage.from(),
-                    stage.to(),
-                    stage.positions(),
-                    stage.gflop() / 1e3));
+                    cost.stages().get(i).patchSide(),
+                    start(i),
+                    end(i),
+                    positions(i),
+                    gflop(i) / 1e3));
         }
         lines.add(costNote());
         settings().forEach((name, value) -> {

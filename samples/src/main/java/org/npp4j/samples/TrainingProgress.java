@@ -25,13 +25,14 @@ final class TrainingProgress implements AutoCloseable {
     /**
      * What is planned for a stage.
      *
-     * @param patchSide p
+     * @param patchSide p; 0 where there are no patches, and so nothing to say of stages
      * @param images images to train on
      * @param costPerImage cost of an image in any unit, the same one for all stages: positions or GFLOP
      */
     record Stage(int patchSide, long images, double costPerImage) {}
 
     private final String task;
+    private final String lossName;
     private final List<Stage> stages;
     private final PrintStream out;
     private final LongSupplier nanos;
@@ -63,15 +64,16 @@ final class TrainingProgress implements AutoCloseable {
      * @param firstImage images that were trained on before
      */
     TrainingProgress(String task, List<Stage> stages, long firstImage) {
-        this(task, stages, firstImage, System.err, Terminal.isInteractive(), System::nanoTime);
+        this(task, "loss", stages, firstImage, System.err, Terminal.isInteractive(), System::nanoTime);
     }
 
     TrainingProgress(String task, List<Stage> stages, PrintStream out, boolean interactive, LongSupplier nanos) {
-        this(task, stages, 0, out, interactive, nanos);
+        this(task, "loss", stages, 0, out, interactive, nanos);
     }
 
     TrainingProgress(
             String task,
+            String lossName,
             List<Stage> stages,
             long firstImage,
             PrintStream out,
@@ -81,6 +83,7 @@ final class TrainingProgress implements AutoCloseable {
             throw new IllegalArgumentException("Progress needs at least one stage");
         }
         this.task = task;
+        this.lossName = lossName;
         this.stages = List.copyOf(stages);
         this.out = out;
         this.nanos = nanos;
@@ -161,13 +164,23 @@ final class TrainingProgress implements AutoCloseable {
     }
 
     private String state(double seconds, long done) {
-        int number = stageOf(done);
         return String.format(
                 Locale.ROOT,
-                "loss %.3f%s, %s images/s, stage %d/%d p=%d%s",
+                "%s %.3f%s, %s images/s%s",
+                lossName,
                 loss,
                 details.isEmpty() ? "" : ", " + details,
                 rate(seconds > 0 ? (done - firstImage) / seconds : 0),
+                stage(stageOf(done)));
+    }
+
+    private String stage(int number) {
+        if (stages.get(number).patchSide() == 0) {
+            return "";
+        }
+        return String.format(
+                Locale.ROOT,
+                ", stage %d/%d p=%d%s",
                 number + 1,
                 stages.size(),
                 stages.get(number).patchSide(),

@@ -56,7 +56,7 @@ class TrainingProgressTest {
     @Test
     void aRunThatGoesOn() {
         try (TrainingProgress progress =
-                new TrainingProgress("GPT", STAGES, 500, out, false, () -> seconds * 1_000_000_000L)) {
+                new TrainingProgress("GPT", "loss", STAGES, 500, out, false, () -> seconds * 1_000_000_000L)) {
             seconds = 10;
             progress.update(750, 2, "lr 1e-4");
             seconds = 20;

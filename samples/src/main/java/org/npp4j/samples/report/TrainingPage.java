@@ -18,7 +18,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
-import org.npp4j.samples.report.TrainingReport.Stage;
 
 /** The report of a training run as one HTML page that needs nothing else: see {@link ReportPage}. */
 public final class TrainingPage {
@@ -64,6 +63,10 @@ public final class TrainingPage {
         page.put("sheets", report.sheets().stream().map(PageParts::sheet).toList());
         page.put("hasSheets", !report.sheets().isEmpty());
         page.put("sheetNote", report.sheetNote());
+        page.put("lossName", report.loss().name());
+        page.put("lossNote", report.loss().note());
+        page.put("patches", report.loss().patches());
+        page.put("stageColumns", report.stages().columns());
         page.put("stages", stages(report.stages()));
         page.put("costNote", report.costNote());
         page.put("settings", rows(report.settings()));
@@ -183,17 +186,9 @@ public final class TrainingPage {
         return value == null ? "none" : fixed(value, 4);
     }
 
-    private static List<Map<String, Object>> stages(List<Stage> stages) {
-        List<Map<String, Object>> rows = new ArrayList<>();
-        for (Stage stage : stages) {
-            rows.add(Map.of(
-                    "number", rows.size() + 1,
-                    "patchSide", stage.patchSide(),
-                    "from", count(stage.from()),
-                    "to", count(stage.to()),
-                    "positions", count(stage.positions()),
-                    "tflop", fixed(stage.gflop() / KILO, 1)));
-        }
-        return rows;
+    private static List<Map<String, Object>> stages(TrainingReport.Table stages) {
+        return stages.rows().stream()
+                .map(row -> Map.<String, Object>of("first", row.get(0), "further", row.subList(1, row.size())))
+                .toList();
     }
 }

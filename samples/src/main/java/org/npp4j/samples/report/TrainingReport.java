@@ -10,12 +10,13 @@ import java.util.Map;
  * @param state a few words: how far it is
  * @param lead a sentence or two with the main figures
  * @param written when, in ISO 8601
+ * @param loss what the curve is of
  * @param points the curve
  * @param checkpoints losses at checkpoints
  * @param sheets pictures that the model drew
  * @param sheetNote what they show
- * @param stages the plan
- * @param costNote what the plan costs beside next-token prediction
+ * @param stages the model's stages, or those of its training
+ * @param costNote what the plan costs
  * @param settings name to value
  * @param data name to value
  * @param environment machine and versions
@@ -27,11 +28,12 @@ public record TrainingReport(
         String state,
         String lead,
         String written,
+        Loss loss,
         List<TrainingPoint> points,
         List<CheckpointPoint> checkpoints,
         List<SampleSheet> sheets,
         String sheetNote,
-        List<Stage> stages,
+        Table stages,
         String costNote,
         Map<String, Object> settings,
         Map<String, Object> data,
@@ -39,13 +41,20 @@ public record TrainingReport(
         double totalSeconds,
         double peakRssGib) {
     /**
-     * A stage of the plan.
+     * What the loss is.
      *
-     * @param patchSide p
-     * @param from its first step
-     * @param to the step after its last
-     * @param positions that an image has in it
-     * @param gflop operations of the whole stage
+     * @param name such as "velocity loss"
+     * @param note in a few sentences
+     * @param patches whether steps differ in their patch side
+     * @param perplexity whether exp(loss) is one
      */
-    public record Stage(int patchSide, int from, int to, long positions, double gflop) {}
+    public record Loss(String name, String note, boolean patches, boolean perplexity) {}
+
+    /**
+     * A table of texts.
+     *
+     * @param columns their headings
+     * @param rows a text for each column
+     */
+    public record Table(List<String> columns, List<List<String>> rows) {}
 }

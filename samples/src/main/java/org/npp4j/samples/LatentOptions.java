@@ -1,0 +1,67 @@
+package org.npp4j.samples;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import org.npp4j.ecar.latents.BlockTransform;
+import org.npp4j.ecar.latents.LatentCodec;
+import org.npp4j.llamagen.images.LabelledImages;
+import org.npp4j.llamagen.images.PixelImages;
+import picocli.CommandLine.Option;
+
+/** Options of the commands that train on latents: the images, and what makes latents of them. */
+final class LatentOptions {
+    private static final int BLOCK = 4;
+
+    @Option(
+            names = "--data",
+            paramLabel = "DIR",
+            description =
+                    "A small image set: the four IDX files of (Fashion-)MNIST, or binary files of CIFAR-10. Its test"
+                            + " images are tested on. Default: the Fashion-MNIST subset that comes along.")
+    private Path data;
+
+    @Option(
+            names = "--per-class",
+            paramLabel = "N",
+            description = "Train on the first N images of each class. Default: on all.")
+    private Integer perClass;
+
+    @Option(
+            names = "--block",
+            paramLabel = "B",
+            description = "Latents are the cosine transform of blocks of B x B pixels. Default: 4.")
+    private Integer block;
+
+    /** {@return the images, checked} */
+    SmallImageSet images() throws IOException {
+        if (perClass != null && perClass < 1) {
+            throw new UsageException("--per-class must be at least 1, but is " + perClass);
+        }
+        SmallImageSet all = data == null ? SmallImageSet.shipped() : SmallImageSet.load(data);
+        if (perClass == null) {
+            return all;
+        }
+        LabelledImages some = all.train().firstOfEachClass(perClass);
+        return new SmallImageSet(all.name() + ", " + perClass + " of each class", some, all.test());
+    }
+
+    /**
+     * What makes latents of images. The one place that knows the codecs.
+     *
+     * @param train images that the codec may be fitted to
+     * @param grid the side of the grid, if the model says it; null for the smallest that covers the images
+     * @param multiple of which the grid must be one
+     * @return the codec
+     * @throws IllegalArgumentException if it does not go with the images
+     * @throws IOException if a file cannot be read
+     */
+    LatentCodec codec(PixelImages train, Integer grid, int multiple) throws IOException {
+        int side = block == null ? BLOCK : block;
+        if (side < 1) {
+            throw new UsageException("--block must be at least 1, but is " + side);
+        }
+        int blocks = (Math.max(train.height(), train.width()) + side - 1) / side;
+        int smallest = (blocks + multiple - 1) / multiple * multiple;
+        return BlockTransform.fit(train, side, grid == null ? smallest : grid);
+    }
+}
