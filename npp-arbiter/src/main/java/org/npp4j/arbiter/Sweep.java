@@ -34,6 +34,7 @@ import org.deeplearning4j.arbiter.optimize.runner.IOptimizationRunner;
 import org.deeplearning4j.arbiter.optimize.runner.LocalOptimizationRunner;
 import org.deeplearning4j.arbiter.optimize.runner.listener.StatusListener;
 import org.npp4j.llamagen.training.TrainingPlan;
+import org.npp4j.schedule.TrainingCost;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -93,7 +94,6 @@ public final class Sweep {
     private final boolean retryFailed;
     private final Map<String, String> data;
     private final Map<String, String> versions;
-    private final List<SweepListener> listeners;
     private final List<StatusListener> statusListeners;
 
     private final Map<PatchPlan, CandidateResult> known = new LinkedHashMap<>();
@@ -116,7 +116,6 @@ public final class Sweep {
         retryFailed = builder.retryFailed;
         data = Map.copyOf(builder.data);
         versions = Map.copyOf(builder.versions);
-        listeners = new ArrayList<>(builder.listeners);
         statusListeners = List.copyOf(builder.statusListeners);
         folder.requireSame(plan, data, score.name());
         for (CandidateResult result : folder.results()) {
@@ -124,8 +123,10 @@ public final class Sweep {
                 known.put(result.plan(), result);
             }
         }
-        List<SweepListener> all = new ArrayList<>(listeners);
+        List<SweepListener> all = new ArrayList<>();
+        // first: who is told of a result finds it among the results
         all.add(new Recorder());
+        all.addAll(builder.listeners);
         tasks = new PatchPlanTaskCreator(plan, source, folder, checkpointEvery, all);
         proposals = new PlanCandidates(newGenerator(), candidates, this::finished);
     }
@@ -173,27 +174,33 @@ public final class Sweep {
         return result == null || result.status() == CandidateResult.Status.STOPPED ? null : result.score();
     }
 
-    PatchPlanSpace space() {
+    /** {@return the plans it chooses from} */
+    public PatchPlanSpace space() {
         return space;
     }
 
-    TrainingPlan plan() {
+    /** {@return the training plan of which candidates change something} */
+    public TrainingPlan plan() {
         return plan;
     }
 
-    Generator generator() {
+    /** {@return how candidates are chosen} */
+    public Generator generator() {
         return generator;
     }
 
-    CandidateScore score() {
+    /** {@return what is compared} */
+    public CandidateScore score() {
         return score;
     }
 
-    long seed() {
+    /** {@return seed of random proposals} */
+    public long seed() {
         return seed;
     }
 
-    Map<String, String> data() {
+    /** {@return what describes the data} */
+    public Map<String, String> data() {
         return data;
     }
 
@@ -232,6 +239,34 @@ public final class Sweep {
      */
     public TrainingPlan planOf(CandidateResult result) {
         return result.plan().applyTo(plan);
+    }
+
+    /**
+     * The plans of a grid that are not finished, in their order.
+     *
+     * @return the plans; empty for the other generators, which decide as they go
+     */
+    public List<PatchPlan> plansLeft() {
+        if (generator != Generator.GRID) {
+            return List.of();
+        }
+        List<PatchPlan> left = new ArrayList<>();
+        PlanCandidates all = new PlanCandidates(newGenerator(), candidates, this::finished);
+        while (all.hasMoreCandidates()) {
+            left.add(all.getCandidate().getValue());
+        }
+        return left;
+    }
+
+    /**
+     * What a candidate will cost; nothing of the model's size is allocated.
+     *
+     * @param candidate a plan of the space
+     * @param batchesPerEpoch steps of an epoch
+     * @return the cost
+     */
+    public TrainingCost costOf(PatchPlan candidate, int batchesPerEpoch) {
+        return PatchPlanTaskCreator.cost(candidate.applyTo(plan), batchesPerEpoch);
     }
 
     /** Ends the sweep: what is being trained stops after the step at hand, with a checkpoint. From any thread. */

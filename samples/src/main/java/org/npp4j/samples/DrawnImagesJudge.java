@@ -2,11 +2,13 @@ package org.npp4j.samples;
 
 import java.io.IOException;
 import java.util.Optional;
+import org.npp4j.arbiter.FrechetScore;
 import org.npp4j.llamagen.evaluation.FeatureNetwork;
 import org.npp4j.llamagen.evaluation.FeatureStatistics;
 import org.npp4j.llamagen.evaluation.FrechetDistance;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
+import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.samples.report.DrawnScores;
 
 /** Scores drawn images with the classifier that comes along, against the test images. */
@@ -19,6 +21,7 @@ final class DrawnImagesJudge {
     private static final int CLASSES = 10;
 
     private final FeatureNetwork classifier;
+    private final FeatureStatistics reference;
     private final FrechetDistance distance;
     private final double agreement;
     private final int referenceImages;
@@ -27,6 +30,7 @@ final class DrawnImagesJudge {
         this.classifier = classifier;
         this.agreement = test.agreement();
         this.referenceImages = referenceImages;
+        this.reference = test.statistics();
         this.distance = new FrechetDistance(test.statistics());
     }
 
@@ -73,6 +77,20 @@ final class DrawnImagesJudge {
                 distance.to(seen.statistics()),
                 seen.agreement(),
                 agreement);
+    }
+
+    /**
+     * The score of a sweep's candidates.
+     *
+     * @param tokenizer that makes images of their tokens
+     * @param images to draw
+     * @param guidance of the draws
+     * @param seed of the draws
+     * @return their distance from the test images
+     * @throws IllegalArgumentException if these are too few
+     */
+    FrechetScore score(ImageTokenizer tokenizer, int images, double guidance, long seed) {
+        return new FrechetScore(classifier, reference, tokenizer, images, guidance, seed);
     }
 
     private static Seen see(FeatureNetwork classifier, PixelImages images, int[] classes) {

@@ -74,6 +74,7 @@ public final class Npp implements Runnable {
                         new ExtractCodesCommand(Backend::start),
                         new CheckCodesCommand(Backend::start),
                         new TrainCommand(Backend::start),
+                        new SweepCommand(Backend::start),
                         new TrainTokenizerCommand(Backend::start),
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),

@@ -6,9 +6,11 @@ import java.nio.file.Path;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
+import java.util.stream.Collectors;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.llamagen.GptSpec;
@@ -31,6 +33,7 @@ import org.slf4j.LoggerFactory;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
@@ -60,7 +63,7 @@ final class TrainCommand implements Callable<Integer> {
             List.of(Set.of("--code-path", "--test-code-path"), Set.of("--data")),
             List.of(Set.of("--init-from"), Set.of("--gpt-ckpt"))));
 
-    private static final int TEST_BATCH = 64;
+    static final int TEST_BATCH = 64;
 
     private final Supplier<Backend> backend;
 
@@ -138,6 +141,23 @@ final class TrainCommand implements Callable<Integer> {
         }
     }
 
+    /** {@return the folder of a small image set, if the data are one} */
+    Optional<Path> imageFolder() {
+        return data.imageFolder();
+    }
+
+    /** {@return the options that were given, as YAML that --config reads} */
+    String settings() {
+        return ConfigFile.yaml(spec);
+    }
+
+    /** {@return the options that were given, by their longest names} */
+    Set<String> given() {
+        return spec.commandLine().getParseResult().matchedOptions().stream()
+                .map(OptionSpec::longestName)
+                .collect(Collectors.toSet());
+    }
+
     private void train(Path resumed, CommandSpec called) throws IOException {
         TrainingRun training = new TrainingRun("train", run, TrainingPlan::parse);
         training.open(resumed, backend, (folder, checkpoint, machine, memory) -> {
@@ -147,7 +167,8 @@ final class TrainCommand implements Callable<Integer> {
         });
     }
 
-    private TrainingData openData(Path folder) throws IOException {
+    /** {@return the data of these options; what is made for them goes into the folder} */
+    TrainingData openData(Path folder) throws IOException {
         try {
             return data.open(folder);
         } catch (IllegalArgumentException e) {

@@ -2,6 +2,7 @@ package org.npp4j.samples;
 
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Optional;
 import org.npp4j.llamagen.tokenizer.TokenizerFile;
 import picocli.CommandLine.Option;
 
@@ -41,6 +42,11 @@ final class TrainDataOptions {
 
     @Option(names = "--no-compile", hidden = true, description = "Without effect.")
     private boolean noCompile;
+
+    /** {@return the folder of --data, if it is given} */
+    Optional<Path> imageFolder() {
+        return Optional.ofNullable(images);
+    }
 
     /**
      * Opens the data.

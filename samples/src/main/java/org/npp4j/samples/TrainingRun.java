@@ -5,7 +5,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CountDownLatch;
 import java.util.function.Supplier;
 import org.npp4j.layers.kernel.Products;
 import org.npp4j.llamagen.checkpoint.CheckpointException;
@@ -188,7 +187,7 @@ record TrainingRun(String command, TrainRunOptions options, RunPlan.Parser parse
         // only now: what failed before can be called again
         AtomicFile.writeText(
                 folder.resolve(CONFIG), "# Settings of this run, for --resume\n" + ConfigFile.yaml(settings));
-        try (StopAtExit ignored = new StopAtExit(trainer)) {
+        try (StopAtExit ignored = new StopAtExit(trainer::stop)) {
             trainer.run();
             monitor.close();
             var out = called.commandLine().getOut();
@@ -200,37 +199,6 @@ record TrainingRun(String command, TrainRunOptions options, RunPlan.Parser parse
             }
             out.println("Report: " + folder.resolve(TrainMonitor.REPORT));
             out.flush();
-        }
-    }
-
-    /** Who ends the program, by Ctrl-C for example, waits for the step at hand, its checkpoint and the last words. */
-    private static final class StopAtExit implements AutoCloseable {
-        private final CountDownLatch ended = new CountDownLatch(1);
-        private final Thread hook;
-
-        StopAtExit(Trainer trainer) {
-            hook = new Thread(
-                    () -> {
-                        trainer.stop();
-                        try {
-                            ended.await();
-                        } catch (InterruptedException e) {
-                            Thread.currentThread().interrupt();
-                        }
-                    },
-                    "stop-training");
-            Runtime.getRuntime().addShutdownHook(hook);
-        }
-
-        @Override
-        public void close() {
-            ended.countDown();
-            try {
-                Runtime.getRuntime().removeShutdownHook(hook);
-            } catch (IllegalStateException e) {
-                // it runs: the program is about to end
-                log().debug("The program is ending", e);
-            }
         }
     }
 
