@@ -177,9 +177,15 @@ public final class PatchPlanSpace extends AbstractParameterSpace<PatchPlan> {
         }
         for (@SuppressWarnings("rawtypes")
         Map.Entry<String, ParameterSpace> each : getNestedSpaces().entrySet()) {
-            parts.add(each.getKey() + " " + each.getValue());
+            parts.add(each.getKey() + " " + withoutClass(String.valueOf(each.getValue())));
         }
         return String.join(", ", parts);
+    }
+
+    /** DiscreteParameterSpace(1,2) is 1,2. */
+    private static String withoutClass(String text) {
+        int open = text.indexOf('(');
+        return open > 0 && text.endsWith(")") ? text.substring(open + 1, text.length() - 1) : text;
     }
 
     /** What a search may choose from. */
