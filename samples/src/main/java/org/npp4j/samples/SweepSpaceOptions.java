@@ -15,6 +15,7 @@ final class SweepSpaceOptions {
             names = "--patch-levels",
             paramLabel = "L,L,..",
             split = ",",
+            hideParamSyntax = true,
             description = "Patch levels; 1 is next-token prediction. Default: 1,2,3.")
     private int[] patchLevels;
 
@@ -28,6 +29,7 @@ final class SweepSpaceOptions {
             names = "--patch-plans",
             paramLabel = "PLAN;PLAN;..",
             split = ";",
+            hideParamSyntax = true,
             description = "Stages of your own instead, such as \"4:3,2:6,1:12;2:6,1:12\" (in quotes).")
     private String[] plans;
 
@@ -41,6 +43,7 @@ final class SweepSpaceOptions {
             names = "--decay-ratios",
             paramLabel = "R,R,..",
             split = ",",
+            hideParamSyntax = true,
             description = "Shares of each stage in which the learning rate falls. Default: that of --decay-ratio.")
     private double[] decayRatios;
 
