@@ -97,6 +97,7 @@ class ReportPageTest {
 
     @Test
     void theEcarHasASectionOfItsOwn() {
+        QuickstartReport report = MadeUpReport.report();
         assertTrue(markup.contains("<h2 id=\"h-ecar\">"), markup);
         assertTrue(markup.contains("A &lt;reconstruction&gt;."), markup);
         assertTrue(markup.contains("0.2345"), "test loss");
