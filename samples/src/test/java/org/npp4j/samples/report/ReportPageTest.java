@@ -30,7 +30,7 @@ class ReportPageTest {
             found.add(references.group(1));
             assertTrue(references.group(1).startsWith("data:"), references.group(1));
         }
-        assertEquals(4, found.size(), "the icon and three pictures");
+        assertEquals(5, found.size(), "the icon and four pictures");
         String style = between(page, "<style>", "</style>");
         assertFalse(style.contains("@import") || style.contains("url("), style);
         assertTrue(markup.contains("default-src 'none'"));
