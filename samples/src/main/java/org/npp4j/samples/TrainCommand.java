@@ -26,6 +26,7 @@ import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.llamagen.sampling.Guidance;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.llamagen.training.Trainer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 import org.npp4j.llamagen.training.TrainingPlan;
@@ -74,6 +75,7 @@ final class TrainCommand implements Callable<Integer> {
     private static final int TEST_BATCH = 64;
 
     private final Supplier<Backend> backend;
+    private final StepMaker.Factory stepMaker;
 
     @Spec
     private CommandSpec spec;
@@ -100,7 +102,13 @@ final class TrainCommand implements Callable<Integer> {
     private StandardOptions standardOptions;
 
     TrainCommand(Supplier<Backend> backend) {
+        this(backend, StepMaker.LOCAL);
+    }
+
+    /** A command whose steps are made elsewhere. */
+    TrainCommand(Supplier<Backend> backend, StepMaker.Factory stepMaker) {
         this.backend = backend;
+        this.stepMaker = stepMaker;
     }
 
     @Override
@@ -200,7 +208,7 @@ final class TrainCommand implements Callable<Integer> {
     }
 
     private TrainCommand parse(List<String> arguments) {
-        TrainCommand command = new TrainCommand(backend);
+        TrainCommand command = new TrainCommand(backend, stepMaker);
         new CommandLine(command)
                 .setOverwrittenOptionsAllowed(true)
                 .setOut(spec.commandLine().getOut())
@@ -337,6 +345,7 @@ final class TrainCommand implements Callable<Integer> {
                     .versions(Versions.all())
                     .recomputeBlocks(run.recompute())
                     .workers(run.workers())
+                    .stepMaker(stepMaker)
                     .observer(monitor);
             if (run.uiPort() != null) {
                 builder.listeners(TrainingUi.start(run.uiPort(), run.logEvery()));

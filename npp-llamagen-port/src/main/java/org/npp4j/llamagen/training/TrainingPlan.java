@@ -20,6 +20,7 @@ import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
+import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
 import org.npp4j.schedule.TorchAdam;
@@ -282,6 +283,11 @@ public record TrainingPlan(
         return learningRate.scheduled()
                 ? schedule(learningRate, stages, batchesPerEpoch).valueAt(step, 0)
                 : learningRate.base();
+    }
+
+    /** {@return a new listener that clips gradients as planned; without clipping it only measures their norm} */
+    public GlobalNormClipping clipping() {
+        return new GlobalNormClipping(clipNorm > 0 ? clipNorm : Double.MAX_VALUE);
     }
 
     /**

@@ -1,0 +1,79 @@
+package org.npp4j.spark;
+
+import java.io.PrintWriter;
+import org.apache.spark.SparkConf;
+import org.apache.spark.api.java.JavaSparkContext;
+import org.npp4j.samples.Npp;
+
+/**
+ * {@code npp train} on Spark: the same options, and {@code --workers N} are N tasks a step.
+ *
+ * <pre>
+ * spark-submit --class org.npp4j.spark.SparkTrain .. npp-samples-spark.jar --workers 8 --code-path .. --out ..
+ * </pre>
+ *
+ * <p>Codes are read, and the folder of the run is written, by the driver alone.
+ */
+public final class SparkTrain {
+    private SparkTrain() {}
+
+    /**
+     * Runs and exits.
+     *
+     * @param args options of {@code npp train}
+     */
+    public static void main(String[] args) {
+        int code = run(new SparkConf(), new PrintWriter(System.out, true), new PrintWriter(System.err, true), args);
+        // Spark's driver on a cluster takes any call of exit for a failure
+        if (code != 0) {
+            System.exit(code);
+        }
+    }
+
+    /**
+     * Runs.
+     *
+     * @param conf of the application; its master is this machine if it has none
+     * @param out for results
+     * @param err for errors
+     * @param args options of {@code npp train}
+     * @return the exit code: 0 done, 1 failed, 2 wrong usage
+     */
+    static int run(SparkConf conf, PrintWriter out, PrintWriter err, String... args) {
+        conf.setIfMissing("spark.app.name", "npp train");
+        conf.setIfMissing("spark.master", "local[*]");
+        // every step broadcasts the network: old ones are to go long before the half hour that is usual
+        conf.setIfMissing("spark.cleaner.periodicGC.interval", "1min");
+        try (Cluster cluster = new Cluster(conf)) {
+            return Npp.train(
+                    (network, plan, workers) -> new SparkStepMaker(cluster.context(), network, plan, workers),
+                    out,
+                    err,
+                    args);
+        }
+    }
+
+    /** Starts with the first step that is to be made: not for the help, nor for wrong options. */
+    private static final class Cluster implements AutoCloseable {
+        private final SparkConf conf;
+        private JavaSparkContext context;
+
+        Cluster(SparkConf conf) {
+            this.conf = conf;
+        }
+
+        JavaSparkContext context() {
+            if (context == null) {
+                context = new JavaSparkContext(conf);
+            }
+            return context;
+        }
+
+        @Override
+        public void close() {
+            if (context != null) {
+                context.close();
+            }
+        }
+    }
+}
