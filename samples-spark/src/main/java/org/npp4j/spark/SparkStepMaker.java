@@ -29,6 +29,7 @@ final class SparkStepMaker implements StepMaker {
     private final int workers;
     private final JavaSparkContext context;
     private final WorkerTally tally;
+    private final WorkerHook hook;
     private final SparkComputationGraph graph;
 
     SparkStepMaker(JavaSparkContext context, ComputationGraph network, TrainingPlan plan, int workers) {
@@ -42,6 +43,7 @@ final class SparkStepMaker implements StepMaker {
         this.network = network;
         this.workers = workers;
         tally = new WorkerTally(context.sc());
+        hook = new WorkerHook(plan, tally);
         ParameterAveragingTrainingMaster master = new ParameterAveragingTrainingMaster.Builder(workers, share)
                 .batchSizePerWorker(share)
                 .averagingFrequency(1)
@@ -52,7 +54,7 @@ final class SparkStepMaker implements StepMaker {
                 .repartionData(Repartition.Never)
                 .storageLevel(null)
                 .rngSeed(plan.seed())
-                .trainingHooks(new WorkerHook(plan, tally))
+                .trainingHooks(hook)
                 .build();
         graph = new SparkComputationGraph(context, network, master);
     }
@@ -66,6 +68,7 @@ final class SparkStepMaker implements StepMaker {
     public void makeStep(MultiDataSet batch, int step) {
         int epoch = network.getEpochCount();
         tally.reset();
+        hook.begin(step, epoch);
         graph.fitMultiDataSet(context.parallelize(shares(batch), workers));
         // Deeplearning4j counts each fit as an epoch
         network.getConfiguration().setEpochCount(epoch);

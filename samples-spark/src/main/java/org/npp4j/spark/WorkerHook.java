@@ -27,12 +27,20 @@ final class WorkerHook implements TrainingHook {
     private final Precision precision;
     private final double clipNorm;
     private final WorkerTally tally;
+    private int step;
+    private int epoch;
 
     WorkerHook(TrainingPlan plan, WorkerTally tally) {
         seed = plan.seed();
         precision = plan.precision();
         clipNorm = plan.clipping().maxNorm();
         this.tally = tally;
+    }
+
+    /** By the driver: what the tasks of the next step are told. */
+    void begin(int nextStep, int nextEpoch) {
+        step = nextStep;
+        epoch = nextEpoch;
     }
 
     @Override
@@ -47,8 +55,12 @@ final class WorkerHook implements TrainingHook {
         if (Products.precision() != precision) {
             Products.setPrecision(precision);
         }
+        // clone(), by which Deeplearning4j makes the worker's network, leaves them at 0: learning rate and Adam need
+        // them
+        network.getConfiguration().setIterationCount(step);
+        network.getConfiguration().setEpochCount(epoch);
         network.setListeners(new GlobalNormClipping(clipNorm));
-        StepMaker.seedRandom(seed, network.getIterationCount(), TaskContext.getPartitionId());
+        StepMaker.seedRandom(seed, step, TaskContext.getPartitionId());
     }
 
     @Override

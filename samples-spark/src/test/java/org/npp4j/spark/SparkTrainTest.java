@@ -1,5 +1,6 @@
 package org.npp4j.spark;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -13,6 +14,8 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -50,6 +53,8 @@ class SparkTrainTest {
             "0.9",
             "--log-every",
             "1");
+
+    private static final Pattern LOSS = Pattern.compile("\"loss\":([-0-9.E]+)");
 
     @TempDir
     static Path data;
@@ -120,6 +125,37 @@ class SparkTrainTest {
         }
         assertTrue(Files.exists(folder.resolve("whole/0000024.pt")));
         assertTrue(Files.exists(folder.resolve("whole/report.html")));
+    }
+
+    /** One task has the whole batch: nothing is averaged, and without dropout nothing is drawn. Steps have learning rates. */
+    @Test
+    void oneTaskMakesTheStepsOfThisMachine() throws IOException {
+        String[] plain = {
+            "--dropout-p", "0", "--token-dropout-p", "0", "--class-dropout-p", "0", "--scheduler", "--steps", "14"
+        };
+        assertEquals(0, alone("alone", plain), err::toString);
+        assertEquals(0, spark("one", plain), err::toString);
+        double[] expected =
+                losses("alone").stream().mapToDouble(Double::doubleValue).toArray();
+        double[] actual =
+                losses("one").stream().mapToDouble(Double::doubleValue).toArray();
+        assertEquals(14, expected.length);
+        assertArrayEquals(expected, actual, 1e-5, () -> Arrays.toString(expected) + Arrays.toString(actual));
+        assertEquals(
+                last("alone").averageTestLoss().orElseThrow(),
+                last("one").averageTestLoss().orElseThrow(),
+                1e-5);
+    }
+
+    private List<Double> losses(String run) throws IOException {
+        List<Double> losses = new ArrayList<>();
+        for (String line : Files.readAllLines(folder.resolve(run).resolve("metrics.jsonl"))) {
+            Matcher loss = LOSS.matcher(line);
+            if (line.contains("\"event\":\"steps\"") && loss.find()) {
+                losses.add(Double.parseDouble(loss.group(1)));
+            }
+        }
+        return losses;
     }
 
     @Test
