@@ -42,6 +42,9 @@ public final class SparkTrain {
     static int run(SparkConf conf, PrintWriter out, PrintWriter err, String... args) {
         conf.setIfMissing("spark.app.name", "npp train");
         conf.setIfMissing("spark.master", "local[*]");
+        // Kryo cannot send ND4J's arrays, and the registrator that could is missing in Deeplearning4j's release for
+        // Spark 3
+        conf.set("spark.serializer", "org.apache.spark.serializer.JavaSerializer");
         // every step broadcasts the network: old ones are to go long before the half hour that is usual
         conf.setIfMissing("spark.cleaner.periodicGC.interval", "1min");
         try (Cluster cluster = new Cluster(conf)) {

@@ -32,7 +32,7 @@ class SparkTrainTest {
     private static final int CLASSES = 3;
     private static final int VOCABULARY = 9;
 
-    /** 48 images of 16 tokens; batches of 8, so 6 steps an epoch, 24 in all, the first 12 with 2 x 2 patches. */
+    /** 48 images of 16 tokens; batches of 8, so 6 steps an epoch, 12 in all, the first 6 with 2 x 2 patches. */
     private static final List<String> SETTINGS = List.of(
             "--gpt-config",
             "{\"dim\": 16, \"n_layer\": 2, \"n_head\": 2}",
@@ -43,7 +43,7 @@ class SparkTrainTest {
             "--num-classes",
             "" + CLASSES,
             "--epochs",
-            "4",
+            "2",
             "--global-batch-size",
             "8",
             "--lr",
@@ -88,19 +88,19 @@ class SparkTrainTest {
     @Test
     void reachesTheLossOfOneWorkerAndGoesOn() throws IOException {
         assertEquals(0, alone("alone"), err::toString);
-        assertEquals(0, spark("whole", "--workers", "2", "--ckpt-every", "6"), err::toString);
-        assertEquals(0, spark("parts", "--workers", "2", "--steps", "9"), err::toString);
+        assertEquals(0, spark("whole", "--workers", "2", "--ckpt-every", "5"), err::toString);
+        assertEquals(0, spark("parts", "--workers", "2", "--steps", "7"), err::toString);
         Path parts = folder.resolve("parts");
         assertEquals(0, SparkTrain.run(local(), writer(out), writer(err), "--resume", parts.toString()), err::toString);
 
         TrainingCheckpoint one = last("alone");
         TrainingCheckpoint two = last("whole");
         TrainingCheckpoint resumed = last("parts");
-        assertEquals(24, two.step());
-        assertEquals(4, two.epoch());
-        assertEquals(192, two.images());
+        assertEquals(12, two.step());
+        assertEquals(2, two.epoch());
+        assertEquals(96, two.images());
         // the shares of batches and the draws of dropout differ; an untrained model is at ln 9 = 2.197
-        assertTrue(one.testLoss().orElseThrow() < 1.5, one::toString);
+        assertTrue(one.testLoss().orElseThrow() < 1.9, one::toString);
         assertEquals(one.testLoss().orElseThrow(), two.testLoss().orElseThrow(), 0.1);
         assertEquals(one.averageTestLoss().orElseThrow(), two.averageTestLoss().orElseThrow(), 0.1);
         INDArray weights = two.loadNetwork().params();
@@ -112,18 +112,18 @@ class SparkTrainTest {
                         .amaxNumber()
                         .doubleValue(),
                 "two shares have one sum");
-        assertEquals(24, two.loadNetwork().getIterationCount());
+        assertEquals(12, two.loadNetwork().getIterationCount());
 
         List<String> metrics = Files.readAllLines(folder.resolve("whole/metrics.jsonl"));
         List<String> steps = metrics.stream()
                 .filter(line -> line.contains("\"event\":\"steps\""))
                 .toList();
-        assertEquals(24, steps.size());
+        assertEquals(12, steps.size());
         for (int i = 0; i < steps.size(); i++) {
-            assertTrue(steps.get(i).contains("\"patch_side\":" + (i < 12 ? 2 : 1)), steps.get(i));
+            assertTrue(steps.get(i).contains("\"patch_side\":" + (i < 6 ? 2 : 1)), steps.get(i));
             assertFalse(steps.get(i).contains("NaN"), steps.get(i));
         }
-        assertTrue(Files.exists(folder.resolve("whole/0000024.pt")));
+        assertTrue(Files.exists(folder.resolve("whole/0000012.pt")));
         assertTrue(Files.exists(folder.resolve("whole/report.html")));
     }
 
@@ -139,7 +139,7 @@ class SparkTrainTest {
                 losses("alone").stream().mapToDouble(Double::doubleValue).toArray();
         double[] actual =
                 losses("one").stream().mapToDouble(Double::doubleValue).toArray();
-        assertEquals(14, expected.length);
+        assertEquals(12, expected.length);
         assertArrayEquals(expected, actual, 1e-5, () -> Arrays.toString(expected) + Arrays.toString(actual));
         assertEquals(
                 last("alone").averageTestLoss().orElseThrow(),
@@ -186,7 +186,11 @@ class SparkTrainTest {
     }
 
     private static SparkConf local() {
-        return new SparkConf(false).setMaster("local[2]").set("spark.ui.enabled", "false");
+        return new SparkConf(false)
+                .setMaster("local[2]")
+                .set("spark.ui.enabled", "false")
+                // as a cluster's defaults may have it
+                .set("spark.serializer", "org.apache.spark.serializer.KryoSerializer");
     }
 
     private static PrintWriter writer(StringWriter text) {
