@@ -1,6 +1,9 @@
 package org.npp4j.spark;
 
 import java.io.PrintWriter;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.TimeUnit;
+import org.apache.hadoop.util.ShutdownHookManager;
 import org.apache.spark.SparkConf;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.npp4j.samples.Npp;
@@ -56,9 +59,17 @@ public final class SparkTrain {
         }
     }
 
-    /** Starts with the first step that is to be made: not for the help, nor for wrong options. */
+    /**
+     * Starts with the trainer: not for the help, nor for wrong options. When the program is ended from outside it stays up
+     * until the step at hand and its checkpoint are done; without that, Spark would stop with the first signal.
+     */
     private static final class Cluster implements AutoCloseable {
+        private static final int BEFORE_SPARK = 1000;
+        private static final int LONGEST_STEP_MINUTES = 30;
+
         private final SparkConf conf;
+        private final CountDownLatch ended = new CountDownLatch(1);
+        private final Runnable wait = this::awaitEnd;
         private JavaSparkContext context;
 
         Cluster(SparkConf conf) {
@@ -68,13 +79,26 @@ public final class SparkTrain {
         JavaSparkContext context() {
             if (context == null) {
                 context = new JavaSparkContext(conf);
+                ShutdownHookManager.get().addShutdownHook(wait, BEFORE_SPARK, LONGEST_STEP_MINUTES, TimeUnit.MINUTES);
             }
             return context;
         }
 
+        private void awaitEnd() {
+            try {
+                ended.await();
+            } catch (InterruptedException e) {
+                Thread.currentThread().interrupt();
+            }
+        }
+
         @Override
         public void close() {
+            ended.countDown();
             if (context != null) {
+                if (!ShutdownHookManager.get().isShutdownInProgress()) {
+                    ShutdownHookManager.get().removeShutdownHook(wait);
+                }
                 context.close();
             }
         }

@@ -52,6 +52,8 @@ import org.slf4j.LoggerFactory;
  * <p>{@link #run} blocks; {@link #stop} ends it from any thread, after the step at hand and with a checkpoint.
  * Deeplearning4j's listeners see iterations and epochs as in {@code fit(iterator)}; with parts, {@code model.batchSize()} is
  * that of the last part.
+ *
+ * <p>Several workers can share each batch: {@link Builder#workers}. A cluster can: {@link Builder#stepMaker}.
  */
 public final class Trainer {
     /**
