@@ -2,6 +2,8 @@ package org.npp4j.samples;
 
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.stream.Stream;
+import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.samples.bench.BenchSettings;
 import org.npp4j.samples.bench.OwnJvm;
 import picocli.CommandLine;
@@ -83,6 +85,20 @@ public final class Npp implements Runnable {
                 new PrintWriter(System.out, true),
                 err,
                 args));
+    }
+
+    /**
+     * Runs {@code npp train} with steps that are made elsewhere, by a cluster for example.
+     *
+     * @param stepMaker makes the steps
+     * @param out for results
+     * @param err for errors
+     * @param args options of {@code npp train}
+     * @return the exit code
+     */
+    public static int train(StepMaker.Factory stepMaker, PrintWriter out, PrintWriter err, String... args) {
+        String[] command = Stream.concat(Stream.of("train"), Stream.of(args)).toArray(String[]::new);
+        return run(List.of(new TrainCommand(Backend::start, stepMaker)), out, err, command);
     }
 
     /**

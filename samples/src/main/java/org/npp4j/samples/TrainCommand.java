@@ -23,6 +23,7 @@ import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
 import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.llamagen.training.Trainer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 import org.npp4j.llamagen.training.TrainingPlan;
@@ -63,6 +64,7 @@ final class TrainCommand implements Callable<Integer> {
     private static final int TEST_BATCH = 64;
 
     private final Supplier<Backend> backend;
+    private final StepMaker.Factory stepMaker;
 
     @Spec
     private CommandSpec spec;
@@ -96,7 +98,13 @@ final class TrainCommand implements Callable<Integer> {
     private StandardOptions standardOptions;
 
     TrainCommand(Supplier<Backend> backend) {
+        this(backend, StepMaker.LOCAL);
+    }
+
+    /** A command whose steps are made elsewhere. */
+    TrainCommand(Supplier<Backend> backend, StepMaker.Factory stepMaker) {
         this.backend = backend;
+        this.stepMaker = stepMaker;
     }
 
     @Override
@@ -119,7 +127,8 @@ final class TrainCommand implements Callable<Integer> {
         if (config != null) {
             files.add(ConfigFile.read(config, spec));
         }
-        TrainCommand merged = files.isEmpty() ? this : FILES.merge(spec, files, () -> new TrainCommand(backend));
+        TrainCommand merged =
+                files.isEmpty() ? this : FILES.merge(spec, files, () -> new TrainCommand(backend, stepMaker));
         FILES.requireExclusive(merged.spec);
         try {
             merged.run.requireUsable();
@@ -190,6 +199,7 @@ final class TrainCommand implements Callable<Integer> {
             Trainer.Builder builder = new Trainer.Builder(plan, batches)
                     .dataDescription(images.description())
                     .testData(images.test(plan.model(), Math.min(TEST_BATCH, plan.microBatch())))
+                    .stepMaker(stepMaker)
                     .observer(monitor);
             training.configure(builder, folder);
             training.run(build(builder, checkpoint), folder, monitor, spec, called);
