@@ -246,6 +246,15 @@ class EcarCommandsTest {
                     err::toString);
             to = first;
         }
+        fails(
+                1,
+                "holds no moving average",
+                "ecar-sample",
+                "--checkpoint",
+                to.resolve("ecar.pt").toString(),
+                "--ema");
+        Path last = to.resolve("checkpoints/step-000000006");
+        fails(2, "holds no moving average", "ecar-sample", "--checkpoint", last.toString(), "--ema");
         to = folder.resolve("missing");
         fails(
                 1,
@@ -284,6 +293,7 @@ class EcarCommandsTest {
         fails(2, "there is no file", "ecar-sample", "--checkpoint", "none.pt");
         Path golden = Path.of("../npp-ecar/src/test/resources/golden/ecar-s2.pt");
         fails(1, "does not say which ECAR it is of", "ecar-sample", "--checkpoint", golden.toString());
+        fails(1, "does not say which ECAR it is of", "ecar-sample", "--checkpoint", golden.toString(), "--ema");
         fails(1, "is no checkpoint of a training run", "ecar-sample", "--checkpoint", folder.toString());
         fails(2, "at least 1", "ecar-sample", "--checkpoint", golden.toString(), "--num-samples", "0");
         fails(2, "at least one step", "ecar-sample", "--checkpoint", golden.toString(), "--steps", "0");
