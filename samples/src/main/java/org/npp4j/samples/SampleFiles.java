@@ -27,7 +27,8 @@ final class SampleFiles {
     private static final String TOKENS = "tokens.npy";
     private static final String CLASSES = "classes.npy";
     private static final String SETTINGS = "settings.txt";
-    private static final String PICTURES = "samples.npz";
+    /** All pictures, for evaluators. */
+    static final String PICTURES = "samples.npz";
 
     private final Path folder;
     private final ImageTokenizer tokenizer;

@@ -137,6 +137,11 @@ final class TrainCommand implements Callable<Integer> {
         }
     }
 
+    /** {@return what a run of these options on some data will be} */
+    TrainSummary summary(TrainingData images, int batchesPerEpoch) throws IOException {
+        return TrainSummary.of(model.label(), plan(images), images, batchesPerEpoch, run.recompute());
+    }
+
     /** Wrong options, in words. */
     private static final class UsageException extends IllegalArgumentException {
         private static final long serialVersionUID = 1L;
