@@ -1,5 +1,6 @@
 package org.npp4j.samples;
 
+import java.lang.management.ManagementFactory;
 import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
@@ -81,17 +82,31 @@ record DeviceSpeed(
                 String.format(
                         Locale.ROOT,
                         "measured just now: steps of %d of the %d blocks at batch %d (%s), tokens at batch %d, one image"
-                                + " through VQ-16; times grow with the operations",
+                                + " through VQ-16; times grow with the operations%s",
                         LAYERS,
                         size.layers(),
                         BATCH,
                         arithmetic,
-                        SAMPLING_BATCH),
+                        SAMPLING_BATCH,
+                        load()),
                 training,
                 sampling,
                 encoding,
                 decoding,
                 bf16);
+    }
+
+    /** Other programs make times longer. */
+    private static String load() {
+        int processors = Runtime.getRuntime().availableProcessors();
+        double load = ManagementFactory.getOperatingSystemMXBean().getSystemLoadAverage();
+        return load <= processors + 1
+                ? ""
+                : String.format(
+                        Locale.ROOT,
+                        ". Other programs were running (load %.1f on %d processors): alone it is faster",
+                        load,
+                        processors);
     }
 
     /** Operations of a training step of BATCH images, forward and backward. */

@@ -11,6 +11,9 @@ import org.npp4j.samples.bench.OwnJvm;
 /** Runs a command of this program. */
 @FunctionalInterface
 interface NppRunner {
+    /** What the JVM says about --add-modules. */
+    String OF_THE_JVM = "WARNING: Using incubator modules";
+
     /**
      * Runs a command to its end.
      *
@@ -35,7 +38,7 @@ interface NppRunner {
             Runtime.getRuntime().addShutdownHook(end);
             try (BufferedReader out = process.inputReader(StandardCharsets.UTF_8)) {
                 process.getOutputStream().close();
-                out.lines().forEach(lines);
+                out.lines().filter(line -> !line.startsWith(OF_THE_JVM)).forEach(lines);
                 return process.waitFor();
             } catch (InterruptedException e) {
                 Thread.currentThread().interrupt();

@@ -74,8 +74,11 @@ final class ReproduceCommand implements Callable<Integer> {
                     + " predictions first.")
     private boolean run;
 
-    @Option(names = "--toy", description = "Run the chain at toy scale too, whatever is at hand.")
-    private boolean toy;
+    @Option(
+            names = "--toy",
+            negatable = true,
+            description = "Run the chain at toy scale. Default: if nothing is at hand.")
+    private Boolean toy;
 
     @Option(
             names = "--no-measure",
@@ -151,7 +154,7 @@ final class ReproduceCommand implements Callable<Integer> {
                 "steps",
                 (run ? reproduction.steps(look(result)) : steps)
                         .stream().map(ReproductionStep::toMap).toList());
-        if (code == 0 && (toy || found.nothing())) {
+        if (code == 0 && (toy == null ? found.nothing() : toy)) {
             say("");
             report.put(
                     "toy",

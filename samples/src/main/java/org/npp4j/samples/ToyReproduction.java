@@ -60,7 +60,7 @@ final class ToyReproduction {
             int samples) {
         /** {@return about a minute on two cores} */
         static Settings standard() {
-            return new Settings(40, new VqConfig(List.of(1, 1, 2), 32, 32, 64, 8, 1), 6, 2, 64, 20, 200);
+            return new Settings(30, new VqConfig(List.of(1, 1, 2), 32, 32, 64, 8, 1), 4, 2, 64, 20, 200);
         }
     }
 
@@ -101,7 +101,7 @@ final class ToyReproduction {
         Path sizes = out.resolve("vq.json");
         AtomicFile.writeText(sizes, settings.tokenizer().toJson() + "\n");
         Path recipe = out.resolve("toy.yaml");
-        AtomicFile.writeText(recipe, recipe());
+        AtomicFile.writeText(recipe, recipe(Math.min(2 * BATCH, train.count())));
         Path tokenizer = out.resolve("tokenizer");
         step(
                 "train a tokenizer",
@@ -256,7 +256,7 @@ final class ToyReproduction {
                 to -> to.write(images.toInterleavedBytes()));
     }
 
-    private String recipe() {
+    private String recipe(int batch) {
         return "# Settings of the toy: the published plan of two stages, small.\n"
                 + "gpt-config: {n_layer: " + settings.layers() + ", n_head: 2, dim: " + settings.width() + "}\n"
                 + "epochs: " + settings.epochs() + "\n"
@@ -267,7 +267,7 @@ final class ToyReproduction {
                 + "decay-ratio: 0.2\n"
                 + "lr: 2e-3\n"
                 + "end-lr: 2e-4\n"
-                + "global-batch-size: " + 2 * BATCH + "\n"
+                + "global-batch-size: " + batch + "\n"
                 + "ckpt-every: 0\n"
                 + "log-every: 20\n"
                 + "num-samples: 10\n";

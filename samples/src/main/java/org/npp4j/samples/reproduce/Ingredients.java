@@ -106,9 +106,9 @@ public final class Ingredients {
         return List.copyOf(others);
     }
 
-    /** {@return whether nothing usable is there} */
+    /** {@return whether nothing is there, neither what is needed nor anything in its place} */
     public boolean nothing() {
-        return found.values().stream().noneMatch(Ingredient::isFound);
+        return found.values().stream().allMatch(one -> one.state() == State.MISSING);
     }
 
     private void list(Path folder, Path except) throws IOException {
