@@ -61,7 +61,7 @@ public final class Npp implements Runnable {
                 Runtime.getRuntime().halt(FAILED);
             });
         } catch (IllegalArgumentException e) {
-            System.exit(failed(e, false, err));
+            System.exit(failed(e, null, false, err));
         }
         System.exit(run(
                 List.of(
@@ -80,6 +80,7 @@ public final class Npp implements Runnable {
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),
                         new TrainClassifierCommand(Backend::start),
+                        new ReproduceCommand(Backend::start),
                         new EcarTrainCommand(Backend::start),
                         new EcarSampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
@@ -117,12 +118,13 @@ public final class Npp implements Runnable {
                 .versionProvider(new Versions()));
         commandLine.setOut(out).setErr(err).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
-        commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
+        commandLine.setExecutionExceptionHandler(
+                (e, command, ignored) -> failed(e, outOption(command), isVerbose(commandLine), err));
         try {
             return commandLine.execute(args);
         } catch (Error e) {
             // picocli handles exceptions alone.
-            return failed(e, isVerbose(commandLine), err);
+            return failed(e, outOption(commandLine), isVerbose(commandLine), err);
         }
     }
 
@@ -133,13 +135,27 @@ public final class Npp implements Runnable {
         return USAGE;
     }
 
-    private static int failed(Throwable thrown, boolean verbose, PrintWriter err) {
-        err.println("npp: " + Failure.explain(thrown));
+    private static int failed(Throwable thrown, String outOption, boolean verbose, PrintWriter err) {
+        err.println("npp: " + Failure.explain(thrown, outOption));
         if (verbose) {
             thrown.printStackTrace(err);
         }
         err.flush();
         return FAILED;
+    }
+
+    /** The option that says where the command that was called writes to; null if it has none. */
+    private static String outOption(CommandLine called) {
+        CommandLine command = called;
+        while (command.getParseResult() != null && command.getParseResult().hasSubcommand()) {
+            command = command.getParseResult().subcommand().commandSpec().commandLine();
+        }
+        for (String name : List.of(Failure.OUT, ExtractCodesCommand.OUT)) {
+            if (command.getCommandSpec().findOption(name) != null) {
+                return name;
+            }
+        }
+        return null;
     }
 
     private static boolean isVerbose(CommandLine commandLine) {

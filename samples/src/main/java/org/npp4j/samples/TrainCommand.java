@@ -147,6 +147,11 @@ final class TrainCommand implements Callable<Integer> {
         }
     }
 
+    /** {@return what a run of these options on some data will be} */
+    TrainSummary summary(TrainingData images, int batchesPerEpoch) throws IOException {
+        return TrainSummary.of(model.label(), plan(images), images, batchesPerEpoch, run.workers(), run.recompute());
+    }
+
     private void train(Path resumed, CommandSpec called) throws IOException {
         TrainingRun training = new TrainingRun("train", run, TrainingPlan::parse);
         training.open(resumed, backend, (folder, checkpoint, machine, memory) -> {
