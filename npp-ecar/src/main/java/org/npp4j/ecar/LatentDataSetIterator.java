@@ -48,7 +48,7 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
      * @param config the model
      * @param latents [images, C, G, G]
      * @param classes of the images, 0 .. classes - 1
-     * @param batchSize B, at least 1, at most the number of images
+     * @param batchSize B, at least 1; at most the number of images, if a short batch is dropped
      * @param keepLastShort whether an epoch ends with the smaller batch that is left over, as a test needs it, or drops it
      * @param seed of order, noise and times
      * @throws IllegalArgumentException if shapes, classes or batch size do not fit
@@ -64,7 +64,7 @@ public final class LatentDataSetIterator implements EpochDataSetIterator {
             throw new IllegalArgumentException(
                     "Classes must be 0 .. " + (config.classes() - 1) + ", but one of the images has another");
         }
-        if (batchSize < 1 || batchSize > classes.length) {
+        if (batchSize < 1 || !keepLastShort && batchSize > classes.length || classes.length == 0) {
             throw new IllegalArgumentException("Batch size " + batchSize + " is not possible with " + classes.length
                     + " images; use 1 to " + classes.length);
         }

@@ -51,6 +51,23 @@ class LatentDataSetIteratorTest {
         assertNotEquals(all.get(0), all.get(2));
     }
 
+    /** A test counts every image once; its batches may be larger than the data. */
+    @Test
+    void keepsTheLastShortBatch() {
+        LatentDataSetIterator all = new LatentDataSetIterator(CONFIG, latents, CLASSES, 3, true, 5);
+        assertEquals(3, all.batchesPerEpoch());
+        assertEquals(
+                List.of(3L, 3L, 1L),
+                epochs(all, 1).stream()
+                        .map(batch -> batch.getFeatures(0).size(0))
+                        .toList());
+        assertEquals(
+                epochs(batches(), 1),
+                epochs(new LatentDataSetIterator(CONFIG, latents, CLASSES, 3, true, 5), 1)
+                        .subList(0, 2));
+        assertEquals(1, new LatentDataSetIterator(CONFIG, latents, CLASSES, 9, true, 5).batchesPerEpoch());
+    }
+
     /** The end of the last stage is the latent: state + (1 - time) velocity there. */
     @Test
     void trainsTowardsTheLatents() {

@@ -67,10 +67,7 @@ public final class DivergenceGuard extends BaseTrainingListener {
         if (!Double.isFinite(norm)) {
             throw diverged(model, "The score is " + score + " but the norm of the gradient is " + norm, score);
         }
-        double current = loss.applyAsDouble(model);
-        if (current > largestLoss) {
-            throw diverged(model, "The loss is " + current + ", above the limit of " + largestLoss, current);
-        }
+        requireNoExplosion(model);
     }
 
     /** For ways to train that do not report the gradient. */
@@ -79,6 +76,14 @@ public final class DivergenceGuard extends BaseTrainingListener {
         double score = model.score();
         if (!Double.isFinite(score)) {
             throw diverged(model, "The score is " + score, score);
+        }
+        requireNoExplosion(model);
+    }
+
+    private void requireNoExplosion(Model model) {
+        double current = loss.applyAsDouble(model);
+        if (current > largestLoss) {
+            throw diverged(model, "The loss is " + current + ", above the limit of " + largestLoss, current);
         }
     }
 

@@ -7,14 +7,18 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import java.util.function.Supplier;
+import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.ecar.EcarConfig;
+import org.npp4j.ecar.EcarPlan;
 import org.npp4j.ecar.EcarSampler;
 import org.npp4j.ecar.FlowSampling;
 import org.npp4j.ecar.StageNoise;
+import org.npp4j.ecar.latents.LatentCodec;
 import org.npp4j.llamagen.files.NpyFile;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
+import org.npp4j.llamagen.training.TrainingCheckpoint;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -42,8 +46,15 @@ final class EcarSampleCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;
 
-    @Option(names = "--checkpoint", required = true, paramLabel = "FILE", description = "The model, ecar.pt.")
+    @Option(
+            names = "--checkpoint",
+            required = true,
+            paramLabel = "FILE",
+            description = "The model, ecar.pt, or the folder of a checkpoint of ecar-train.")
     private Path checkpoint;
+
+    @Option(names = "--ema", description = "Take the moving average in place of the weights.")
+    private boolean average;
 
     @Option(
             names = "--num-samples",
@@ -107,7 +118,7 @@ final class EcarSampleCommand implements Callable<Integer> {
         FlowSampling settings = settings();
         requireUsable();
         backend.get();
-        EcarCheckpoint.Model model = EcarCheckpoint.read(checkpoint);
+        EcarCheckpoint.Model model = model();
         if (model.codec() == null) {
             throw new AppException(checkpoint + " does not say how its latents become images");
         }
@@ -138,6 +149,26 @@ final class EcarSampleCommand implements Callable<Integer> {
             spec.commandLine().getOut().flush();
         }
         return 0;
+    }
+
+    private EcarCheckpoint.Model model() throws IOException {
+        if (!Files.isDirectory(checkpoint)) {
+            return EcarCheckpoint.read(checkpoint, average);
+        }
+        TrainingCheckpoint stored = TrainingCheckpoint.read(checkpoint, EcarPlan::parse);
+        ComputationGraph network = stored.loadNetwork();
+        if (average) {
+            if (!stored.hasAverage()) {
+                throw usage("--ema: " + checkpoint + " holds no moving average");
+            }
+            stored.loadAverage(network).copyTo(network);
+        }
+        Path codec = checkpoint.toAbsolutePath().normalize().resolve("../..").resolve(EcarTrainCommand.CODEC);
+        if (!Files.isRegularFile(codec)) {
+            throw new AppException(checkpoint + " is not in the folder of a run: there is no " + codec.normalize());
+        }
+        return new EcarCheckpoint.Model(
+                ((EcarPlan) stored.plan()).model(), network, LatentCodec.parse(Files.readString(codec)));
     }
 
     private static int[] allClasses(EcarConfig config) {

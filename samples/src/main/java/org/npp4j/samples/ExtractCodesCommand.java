@@ -41,6 +41,9 @@ import picocli.CommandLine.Spec;
         },
         sortOptions = false)
 final class ExtractCodesCommand implements Callable<Integer> {
+    /** Where it writes to. */
+    static final String OUT = "--code-path";
+
     private static final Logger LOG = LoggerFactory.getLogger(ExtractCodesCommand.class);
     /** The rest stands in the files alone. */
     private static final int LISTED = 20;
@@ -60,7 +63,7 @@ final class ExtractCodesCommand implements Callable<Integer> {
             description = "The pictures: PNG and JPEG in class folders. Sorted names are the classes 0, 1, ..")
     private Path data;
 
-    @Option(names = "--code-path", required = true, paramLabel = "DIR", description = "Folder for the codes.")
+    @Option(names = OUT, required = true, paramLabel = "DIR", description = "Folder for the codes.")
     private Path out;
 
     @Option(
@@ -324,7 +327,7 @@ final class ExtractCodesCommand implements Callable<Integer> {
         AppException explained(IOException e) {
             String what = Failure.isDiskFull(e)
                     ? "The disk is full: cannot write to " + out + ". Free some space"
-                    : Failure.explain(e);
+                    : Failure.explain(e, OUT);
             return new AppException(
                     done == skipped
                             ? what

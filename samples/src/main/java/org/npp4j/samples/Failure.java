@@ -22,6 +22,9 @@ import org.npp4j.schedule.TrainingDivergedException;
  * <p>The causes are searched from the outside in; the first that is known gives the line.
  */
 final class Failure {
+    /** Where most commands write to. */
+    static final String OUT = "--out";
+
     private static final String REFUSED = "Allocation failed: [";
 
     private static final Set<Class<?>> SELF_EXPLAINING = Set.of(
@@ -34,19 +37,30 @@ final class Failure {
     private Failure() {}
 
     /**
-     * Explains a failure.
+     * Explains a failure of a command that writes to {@value #OUT}.
      *
      * @param thrown what was thrown
      * @return what is wrong and how to fix it, in one line
      */
     static String explain(Throwable thrown) {
+        return explain(thrown, OUT);
+    }
+
+    /**
+     * Explains a failure.
+     *
+     * @param thrown what was thrown
+     * @param outOption the option that says where the command writes to; null if it has none
+     * @return what is wrong and how to fix it, in one line
+     */
+    static String explain(Throwable thrown, String outOption) {
         List<Throwable> chain = causes(thrown);
         for (Throwable cause : chain) {
             if (cause instanceof TensorMismatchException) {
                 // the one failure of more than a line: it lists tensors
                 return cause.getMessage().lines().map(Terminal::printable).collect(Collectors.joining("\n"));
             }
-            String known = known(cause);
+            String known = known(cause, outOption == null ? "" : " with " + outOption);
             if (known != null) {
                 return oneLine(known);
             }
@@ -61,7 +75,7 @@ final class Failure {
                         : explainsItself(thrown) ? message : thrown.getClass().getSimpleName() + ": " + message);
     }
 
-    private static String known(Throwable cause) {
+    private static String known(Throwable cause, String withOption) {
         if (cause instanceof AppException || cause instanceof CheckpointException) {
             return cause.getMessage();
         }
@@ -75,28 +89,28 @@ final class Failure {
             return Backend.nativesMissing(cause.getMessage());
         }
         if (cause instanceof ReadOnlyFileSystemException) {
-            return "Cannot write: the file system is read-only. Choose another folder with --out";
+            return "Cannot write: the file system is read-only. Choose another folder" + withOption;
         }
-        return cause instanceof IOException ? file((IOException) cause) : null;
+        return cause instanceof IOException ? file((IOException) cause, withOption) : null;
     }
 
-    private static String file(IOException cause) {
+    private static String file(IOException cause, String withOption) {
         String name = cause instanceof FileSystemException ? ((FileSystemException) cause).getFile() : null;
         if (isDiskFull(cause)) {
             return "The disk is full: cannot write " + (name == null ? "the output" : name)
-                    + ". Free some space, or choose a folder on another disk with --out";
+                    + ". Free some space, or choose a folder on another disk" + withOption;
         }
         if (name == null) {
             return null;
         }
         if (cause instanceof AccessDeniedException || hasCause(cause, AccessDeniedException.class)) {
-            return "No permission to use " + name + ". Change its permissions, or choose another folder with --out";
+            return "No permission to use " + name + ". Change its permissions, or choose another folder" + withOption;
         }
         if (cause instanceof NoSuchFileException) {
             return "There is no " + name + ". Check the path";
         }
         if (cause instanceof FileAlreadyExistsException || hasCause(cause, FileAlreadyExistsException.class)) {
-            return "Cannot create the folder of " + name + ": a file is in the way. Choose another folder with --out";
+            return "Cannot create the folder of " + name + ": a file is in the way. Choose another folder" + withOption;
         }
         String reason = ((FileSystemException) cause).getReason();
         return "Cannot use " + name + (reason == null ? "" : ": " + reason);

@@ -1,9 +1,6 @@
 package org.npp4j.samples;
 
 import java.nio.charset.StandardCharsets;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -13,6 +10,7 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.ecar.EcarConfig;
 import org.npp4j.ecar.LatentDataSetIterator;
 import org.npp4j.ecar.latents.LatentCodec;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
 
@@ -82,22 +80,17 @@ final class LatentImages {
             put(description, "test images", images.test());
         }
         description.put("latents", codec.channels() + " channels, " + codec.grid() + " x " + codec.grid());
-        description.put("SHA-256 of the latent codec", sha256(codec.toJson()));
+        description.put(
+                "SHA-256 of the latent codec",
+                new Sha256()
+                        .add(codec.toJson().getBytes(StandardCharsets.UTF_8))
+                        .hex());
         return description;
     }
 
     private static void put(Map<String, String> description, String name, LabelledImages part) {
         description.put(name, Integer.toString(part.count()));
         description.put("SHA-256 of " + name, part.sha256());
-    }
-
-    private static String sha256(String text) {
-        try {
-            return HexFormat.of()
-                    .formatHex(MessageDigest.getInstance("SHA-256").digest(text.getBytes(StandardCharsets.UTF_8)));
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
-        }
     }
 
     @Override

@@ -2,6 +2,8 @@ package org.npp4j.samples;
 
 import java.io.PrintWriter;
 import java.util.List;
+import java.util.stream.Stream;
+import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.samples.bench.BenchSettings;
 import org.npp4j.samples.bench.OwnJvm;
 import picocli.CommandLine;
@@ -59,7 +61,7 @@ public final class Npp implements Runnable {
                 Runtime.getRuntime().halt(FAILED);
             });
         } catch (IllegalArgumentException e) {
-            System.exit(failed(e, false, err));
+            System.exit(failed(e, null, false, err));
         }
         System.exit(run(
                 List.of(
@@ -79,11 +81,26 @@ public final class Npp implements Runnable {
                         new SampleCommand(Backend::start),
                         new EvaluateCommand(Backend::start),
                         new TrainClassifierCommand(Backend::start),
+                        new ReproduceCommand(Backend::start),
                         new EcarTrainCommand(Backend::start),
                         new EcarSampleCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));
+    }
+
+    /**
+     * Runs {@code npp train} with steps that are made elsewhere, by a cluster for example.
+     *
+     * @param stepMaker makes the steps
+     * @param out for results
+     * @param err for errors
+     * @param args options of {@code npp train}
+     * @return the exit code
+     */
+    public static int train(StepMaker.Factory stepMaker, PrintWriter out, PrintWriter err, String... args) {
+        String[] command = Stream.concat(Stream.of("train"), Stream.of(args)).toArray(String[]::new);
+        return run(List.of(new TrainCommand(Backend::start, stepMaker)), out, err, command);
     }
 
     /**
@@ -102,12 +119,13 @@ public final class Npp implements Runnable {
                 .versionProvider(new Versions()));
         commandLine.setOut(out).setErr(err).setCaseInsensitiveEnumValuesAllowed(true);
         commandLine.setParameterExceptionHandler((e, ignored) -> usageError(e, err));
-        commandLine.setExecutionExceptionHandler((e, command, ignored) -> failed(e, isVerbose(commandLine), err));
+        commandLine.setExecutionExceptionHandler(
+                (e, command, ignored) -> failed(e, outOption(command), isVerbose(commandLine), err));
         try {
             return commandLine.execute(args);
         } catch (Error e) {
             // picocli handles exceptions alone.
-            return failed(e, isVerbose(commandLine), err);
+            return failed(e, outOption(commandLine), isVerbose(commandLine), err);
         }
     }
 
@@ -118,13 +136,27 @@ public final class Npp implements Runnable {
         return USAGE;
     }
 
-    private static int failed(Throwable thrown, boolean verbose, PrintWriter err) {
-        err.println("npp: " + Failure.explain(thrown));
+    private static int failed(Throwable thrown, String outOption, boolean verbose, PrintWriter err) {
+        err.println("npp: " + Failure.explain(thrown, outOption));
         if (verbose) {
             thrown.printStackTrace(err);
         }
         err.flush();
         return FAILED;
+    }
+
+    /** The option that says where the command that was called writes to; null if it has none. */
+    private static String outOption(CommandLine called) {
+        CommandLine command = called;
+        while (command.getParseResult() != null && command.getParseResult().hasSubcommand()) {
+            command = command.getParseResult().subcommand().commandSpec().commandLine();
+        }
+        for (String name : List.of(Failure.OUT, ExtractCodesCommand.OUT)) {
+            if (command.getCommandSpec().findOption(name) != null) {
+                return name;
+            }
+        }
+        return null;
     }
 
     private static boolean isVerbose(CommandLine commandLine) {

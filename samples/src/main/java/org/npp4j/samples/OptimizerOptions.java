@@ -19,8 +19,10 @@ final class OptimizerOptions {
     @Option(
             names = "--scheduler",
             negatable = true,
+            defaultValue = "false",
             fallbackValue = "true",
-            description = "Warm-up and decay of the learning rate in every stage. Default: a constant rate.")
+            description = "Warm-up and decay of the learning rate in every stage of training, else a constant rate."
+                    + " Default: ${DEFAULT-VALUE}.")
     private boolean scheduler;
 
     @Option(

@@ -3,6 +3,7 @@ package org.npp4j.samples;
 import java.io.IOException;
 import java.util.List;
 import java.util.Map;
+import org.npp4j.samples.report.EcarResult;
 import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.SampleSheet;
 import org.npp4j.samples.report.TrainedModel;
@@ -28,6 +29,7 @@ interface QuickstartRun {
      * @param settings further settings to report, name to value in the order to show
      * @param sheets pictures, in the order to show
      * @param determinism which figures repeat with the same seed, as a sentence
+     * @param ecar of the ECAR; null if none was trained
      */
     record Result(
             TrainedModel ntp,
@@ -35,5 +37,6 @@ interface QuickstartRun {
             QuickstartReport.Data data,
             Map<String, Object> settings,
             List<SampleSheet> sheets,
-            String determinism) {}
+            String determinism,
+            EcarResult ecar) {}
 }

@@ -9,5 +9,6 @@ import java.nio.file.Path;
  * @param out where the models go
  * @param epochs epochs of each model
  * @param seed seed of data order, weights, dropout and drawing
+ * @param ecarEpochs epochs of the ECAR; 0 for none
  */
-record QuickstartSettings(Path data, Path out, int epochs, long seed) {}
+record QuickstartSettings(Path data, Path out, int epochs, long seed, int ecarEpochs) {}

@@ -124,7 +124,15 @@ final class QuickstartTraining implements QuickstartRun {
                 reportedSettings(spec, nppStages),
                 sheets,
                 "With the same seed, data, machine and number of threads every figure and picture repeats to the last"
-                        + " digit, except times and memory.");
+                        + " digit, except times and memory.",
+                settings.ecarEpochs() == 0
+                        ? null
+                        : QuickstartEcar.train(
+                                new SmallImageSet(data.name(), data.train(), data.test()),
+                                settings.out(),
+                                settings.ecarEpochs(),
+                                settings.seed(),
+                                judge));
     }
 
     private static Map<String, Object> reportedSettings(GptSpec spec, PatchStages stages) {

@@ -175,6 +175,12 @@ final class SampleCommand implements Callable<Integer> {
     private int batchSize;
 
     @Option(
+            names = "--npz",
+            description = "At the end write all pictures as samples.npz too: arr_0, uint8 [images, H, W, C], which npp"
+                    + " evaluate and the published evaluator take.")
+    private boolean npz;
+
+    @Option(
             names = "--out",
             paramLabel = "DIR",
             defaultValue = "npp-out/sample",
@@ -202,7 +208,11 @@ final class SampleCommand implements Callable<Integer> {
             }
             SampleConditions conditions = conditions(decoder);
             SampleFiles files = SampleFiles.open(
-                    out, tokenizer, settings(guidance), decoder.grid().tokens());
+                    out,
+                    tokenizer,
+                    settings(guidance),
+                    conditions,
+                    decoder.grid().tokens());
             draw(decoder, conditions, guidance, samplers, files, memory);
         }
         return 0;
@@ -219,7 +229,6 @@ final class SampleCommand implements Callable<Integer> {
         int count = count();
         int first = files.count();
         int tokens = decoder.grid().tokens();
-        boolean withClasses = conditions.classes(0) != null;
         try (SamplingProgress progress = new SamplingProgress(Math.min(first, count), count, tokens)) {
             while (files.count() < count) {
                 int batch = Math.min(batchSize, count - files.count());
@@ -231,7 +240,7 @@ final class SampleCommand implements Callable<Integer> {
                         guidance,
                         samplers,
                         position -> progress.update(before + (long) position * batch));
-                files.add(ids, conditions.classes(files.count() + batch));
+                files.add(ids);
             }
             String line = String.format(
                     Locale.ROOT,
@@ -241,12 +250,19 @@ final class SampleCommand implements Callable<Integer> {
                     progress.seconds(),
                     progress.tokensPerSecond(),
                     memory.gib(),
-                    files.summary(withClasses));
+                    files.summary());
             progress.close();
             spec.commandLine()
                     .getOut()
                     .println(first == 0 ? line : line + " (" + first + " images were there already)");
             spec.commandLine().getOut().flush();
+        }
+        if (npz) {
+            try (WorkProgress progress = new WorkProgress("npz")) {
+                Path file = files.pictures(count, progress::update);
+                spec.commandLine().getOut().println("All " + count + " pictures for npp evaluate: " + file);
+                spec.commandLine().getOut().flush();
+            }
         }
     }
 
@@ -268,6 +284,9 @@ final class SampleCommand implements Callable<Integer> {
         }
         if (tokenizerConfig != null && tokenizerFile == null) {
             throw usage("--vq-config needs --vq-ckpt");
+        }
+        if (npz && tokenizerFile == null) {
+            throw usage("--npz needs pictures: give --vq-ckpt");
         }
         if (tokenizerFile != null && !Files.exists(tokenizerFile)) {
             throw usage("--vq-ckpt: there is no file " + tokenizerFile);

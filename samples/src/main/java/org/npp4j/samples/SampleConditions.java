@@ -29,8 +29,18 @@ interface SampleConditions {
             TokenSamplers samplers,
             IntConsumer afterPosition);
 
-    /** {@return the classes of the first so many images, or null if the conditions are captions} */
-    int[] classes(int count);
+    /** {@return whether the conditions are classes, not captions} */
+    boolean areClasses();
+
+    /**
+     * The classes of some images.
+     *
+     * @param first index of the first
+     * @param count how many
+     * @return [count]
+     * @throws IllegalStateException if the conditions are captions
+     */
+    int[] classes(int first, int count);
 
     /** Given classes, over and over. */
     static SampleConditions ofClasses(int[] given) {
@@ -68,18 +78,19 @@ interface SampleConditions {
                 Guidance guidance,
                 TokenSamplers samplers,
                 IntConsumer afterPosition) {
-            int[] classes = new int[count];
-            for (int i = 0; i < count; i++) {
-                classes[i] = classOf.of(first + i);
-            }
-            return decoder.generate(classes, guidance, samplers.from(first), afterPosition);
+            return decoder.generate(classes(first, count), guidance, samplers.from(first), afterPosition);
         }
 
         @Override
-        public int[] classes(int count) {
+        public boolean areClasses() {
+            return true;
+        }
+
+        @Override
+        public int[] classes(int first, int count) {
             int[] classes = new int[count];
             for (int i = 0; i < count; i++) {
-                classes[i] = classOf.of(i);
+                classes[i] = classOf.of(first + i);
             }
             return classes;
         }
@@ -119,8 +130,13 @@ interface SampleConditions {
         }
 
         @Override
-        public int[] classes(int count) {
-            return null;
+        public boolean areClasses() {
+            return false;
+        }
+
+        @Override
+        public int[] classes(int first, int count) {
+            throw new IllegalStateException("Captions are no classes");
         }
     }
 }

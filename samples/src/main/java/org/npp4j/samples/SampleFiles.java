@@ -1,38 +1,52 @@
 package org.npp4j.samples;
 
 import java.io.IOException;
+import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.Locale;
 import java.util.SortedMap;
-import org.nd4j.linalg.api.buffer.DataType;
-import org.nd4j.linalg.api.ndarray.INDArray;
+import java.util.function.DoubleConsumer;
 import org.npp4j.llamagen.files.AtomicFile;
-import org.npp4j.llamagen.files.NpyFile;
+import org.npp4j.llamagen.files.GrowingNpyFile;
+import org.npp4j.llamagen.files.NpyRows;
+import org.npp4j.llamagen.files.NpzFile;
+import org.npp4j.llamagen.images.ImageSource;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 
 /**
- * The folder of a run of drawing: tokens.npy [images, N], classes.npy [images], a PNG for each image, and settings.txt.
+ * The folder of a run of drawing: tokens.npy [images, N], classes.npy [images], a PNG for each image, settings.txt, and, if
+ * asked for, all pictures in samples.npz.
  *
- * <p>It holds the images that are done, whole, at any time. A run with the same settings goes on behind them; one with
- * others begins anew and removes what is there.
+ * <p>It holds the images that are done, whole, at any time: pictures and classes are there before tokens.npy counts an image.
+ * A run with the same settings goes on behind them; one with others begins anew and removes what is there.
  */
 final class SampleFiles {
     private static final String TOKENS = "tokens.npy";
     private static final String CLASSES = "classes.npy";
     private static final String SETTINGS = "settings.txt";
+    /** All pictures, for evaluators. */
+    static final String PICTURES = "samples.npz";
 
     private final Path folder;
     private final ImageTokenizer tokenizer;
-    private int[][] images;
+    private final SampleConditions conditions;
+    private final GrowingNpyFile tokens;
+    private final GrowingNpyFile classes;
 
-    private SampleFiles(Path folder, ImageTokenizer tokenizer, int[][] images) {
+    private SampleFiles(
+            Path folder,
+            ImageTokenizer tokenizer,
+            SampleConditions conditions,
+            GrowingNpyFile tokens,
+            GrowingNpyFile classes) {
         this.folder = folder;
         this.tokenizer = tokenizer;
-        this.images = images;
+        this.conditions = conditions;
+        this.tokens = tokens;
+        this.classes = classes;
     }
 
     /**
@@ -41,11 +55,17 @@ final class SampleFiles {
      * @param folder made if it does not exist
      * @param tokenizer makes the pictures; null for none
      * @param settings everything that decides the images, one a line
+     * @param conditions of the images
      * @param tokens N
      * @return the folder with what an earlier run with these settings has left
      * @throws IOException if it cannot be read or written
      */
-    static SampleFiles open(Path folder, ImageTokenizer tokenizer, SortedMap<String, String> settings, int tokens)
+    static SampleFiles open(
+            Path folder,
+            ImageTokenizer tokenizer,
+            SortedMap<String, String> settings,
+            SampleConditions conditions,
+            int tokens)
             throws IOException {
         StringBuilder text = new StringBuilder();
         settings.forEach(
@@ -57,58 +77,95 @@ final class SampleFiles {
             if (isOurs) {
                 removePictures(folder);
             }
+            Files.deleteIfExists(folder.resolve(CLASSES));
             AtomicFile.writeText(file, text.toString());
         }
-        Path done = folder.resolve(TOKENS);
-        return new SampleFiles(folder, tokenizer, Files.exists(done) ? read(done, tokens) : new int[0][]);
+        GrowingNpyFile done = open(folder.resolve(TOKENS), tokens);
+        GrowingNpyFile classes = null;
+        if (conditions.areClasses()) {
+            classes = open(folder.resolve(CLASSES));
+            classes.keep(done.rows());
+        }
+        return new SampleFiles(folder, tokenizer, conditions, done, classes);
+    }
+
+    private static GrowingNpyFile open(Path file, int... rowShape) throws IOException {
+        try {
+            return GrowingNpyFile.open(file, rowShape);
+        } catch (FileSystemException e) {
+            throw new AppException(Failure.explain(e) + ". Remove it, or choose another folder with --out", e);
+        }
     }
 
     /** Else those of a longer run would stand beside the new ones as if they belonged to them. */
     private static void removePictures(Path folder) throws IOException {
-        Files.deleteIfExists(folder.resolve(CLASSES));
+        Files.deleteIfExists(folder.resolve(PICTURES));
         int image = 0;
         while (Files.deleteIfExists(picture(folder, image))) {
             image++;
         }
     }
 
-    private static int[][] read(Path file, int tokens) throws IOException {
-        INDArray array = NpyFile.read(file);
-        if (array.rank() != 2 || array.size(1) != tokens) {
-            throw new AppException(file + " does not hold images of " + tokens + " tokens, but "
-                    + Arrays.toString(array.shape()) + ". Remove it, or choose another folder with --out");
-        }
-        return array.castTo(DataType.INT32).toIntMatrix();
-    }
-
     /** {@return how many images are done} */
     int count() {
-        return images.length;
+        return tokens.rows();
     }
 
     /**
      * Adds images. They are on disk when this returns.
      *
      * @param more [count][N]
-     * @param classes of all images so far; null for none
      * @throws IOException if they cannot be written
      */
-    void add(int[][] more, int[] classes) throws IOException {
-        int first = images.length;
+    void add(int[][] more) throws IOException {
+        int first = tokens.rows();
         if (tokenizer != null) {
+            // it would have less images than the folder
+            Files.deleteIfExists(folder.resolve(PICTURES));
             PngSheet sheet = new PngSheet.Builder().columns(1).gap(0).build();
             PixelImages pictures = tokenizer.decode(more);
             for (int i = 0; i < more.length; i++) {
                 sheet.write(picture(folder, first + i), pictures.select(i));
             }
         }
-        images = Arrays.copyOf(images, first + more.length);
-        System.arraycopy(more, 0, images, first, more.length);
         if (classes != null) {
-            NpyFile.writeInt64(folder.resolve(CLASSES), classes);
+            classes.appendValues(conditions.classes(classes.rows(), first + more.length - classes.rows()));
         }
         // last: what it has is done
-        NpyFile.writeInt64(folder.resolve(TOKENS), images);
+        tokens.append(more);
+    }
+
+    /**
+     * Writes the pictures of the first images as samples.npz, uint8 [images, H, W, C], unless it is there.
+     *
+     * @param count images, at most as many as are done
+     * @param progress told the share that is done
+     * @return the file
+     * @throws IOException if it cannot be written, or a picture cannot be read
+     */
+    Path pictures(int count, DoubleConsumer progress) throws IOException {
+        Path file = folder.resolve(PICTURES);
+        if (Files.exists(file)) {
+            try (NpzFile npz = NpzFile.open(file);
+                    NpyRows rows = npz.rows(ImageSource.MEMBER)) {
+                if (rows.shape()[0] == count) {
+                    return file;
+                }
+            }
+        }
+        try (ImageSource pictures = ImageSource.open(folder)) {
+            PixelImages first = pictures.next(1);
+            long[] shape = {count, first.height(), first.width(), first.channels()};
+            NpzFile.writeUint8(file, ImageSource.MEMBER, shape, out -> {
+                PixelImages picture = first;
+                for (int image = 1; image <= count; image++) {
+                    out.write(picture.toInterleavedBytes());
+                    progress.accept(image / (double) count);
+                    picture = image == count ? null : pictures.next(1);
+                }
+            });
+        }
+        return file;
     }
 
     private static Path picture(Path folder, int image) {
@@ -116,12 +173,12 @@ final class SampleFiles {
     }
 
     /** {@return the files in words} */
-    String summary(boolean withClasses) {
-        return TOKENS + (withClasses ? ", " + CLASSES : "")
+    String summary() {
+        return TOKENS + (classes == null ? "" : ", " + CLASSES)
                 + (tokenizer == null
                         ? ""
                         : ", " + picture(folder, 0).getFileName() + " to "
-                                + picture(folder, images.length - 1).getFileName())
+                                + picture(folder, tokens.rows() - 1).getFileName())
                 + " in " + folder;
     }
 }

@@ -6,11 +6,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import org.npp4j.llamagen.evaluation.Dl4jNetwork;
 import org.npp4j.llamagen.evaluation.FeatureNetwork;
+import org.npp4j.llamagen.evaluation.ResizingNetwork;
 
 /** The classifier of clothes that comes along with the apps; fashion-mnist/README.md says how it was made. */
 final class ShippedClassifier {
     /** Its name in labels. */
     static final String NAME = "cnn-fashion-mnist";
+
+    private static final int SIDE = 28;
 
     private ShippedClassifier() {}
 
@@ -24,7 +27,7 @@ final class ShippedClassifier {
         Path copy = Files.createTempFile("npp-classifier", ".zip");
         try (InputStream in = ShippedClassifier.class.getResourceAsStream("fashion-mnist/classifier.zip")) {
             Files.write(copy, in.readAllBytes());
-            return Dl4jNetwork.load(copy, NAME);
+            return new ResizingNetwork(Dl4jNetwork.load(copy, NAME), 1, SIDE, SIDE);
         } finally {
             Files.deleteIfExists(copy);
         }

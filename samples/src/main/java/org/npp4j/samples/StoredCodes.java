@@ -1,11 +1,7 @@
 package org.npp4j.samples;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
@@ -14,14 +10,16 @@ import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.codes.CodeDataSetIterator;
+import org.npp4j.llamagen.codes.CodeSetDescription;
 import org.npp4j.llamagen.codes.CodeStore;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 
 /** Codes that were extracted before, read as they are needed. */
 final class StoredCodes implements TrainingData {
-    /** Images whose codes tell one store from another; reading all of a large one would take hours. */
+    /** Images whose codes tell one store from another if nothing describes it; reading all of a large one would take hours. */
     private static final int HASHED = 200;
 
     private final CodeStore codes;
@@ -120,26 +118,26 @@ final class StoredCodes implements TrainingData {
     private static void describe(String prefix, CodeStore store, Map<String, String> description) {
         description.put(prefix + "images", Integer.toString(store.images()));
         description.put(prefix + "crops", Integer.toString(store.crops()));
-        description.put(prefix + "SHA-256 of the codes of some images", sha256(store));
+        Optional<String> described = store.description().map(CodeSetDescription::codesSha256);
+        if (described.isPresent()) {
+            description.put(prefix + "SHA-256 of the codes", described.get());
+        } else {
+            description.put(prefix + "SHA-256 of the codes of some images", sha256(store));
+        }
     }
 
     private static String sha256(CodeStore store) {
+        Sha256 hash = new Sha256();
+        int count = Math.min(HASHED, store.images());
         try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            int count = Math.min(HASHED, store.images());
             for (int i = 0; i < count; i++) {
                 int image = (int) ((long) i * store.images() / count);
-                int[] row = store.codes(image, 0);
-                ByteBuffer bytes = ByteBuffer.allocate((row.length + 1) * Integer.BYTES);
-                bytes.asIntBuffer().put(row).put(store.label(image));
-                digest.update(bytes);
+                hash.add(store.codes(image, 0)).add(store.label(image));
             }
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
         } catch (IOException e) {
             throw new AppException(e.getMessage(), e);
         }
+        return hash.hex();
     }
 
     @Override

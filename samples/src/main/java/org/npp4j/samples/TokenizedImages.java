@@ -1,17 +1,14 @@
 package org.npp4j.samples;
 
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.GptSpec;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
@@ -120,17 +117,11 @@ final class TokenizedImages implements TrainingData {
     }
 
     private static String sha256(int[][] tokens, int[] labels) {
-        try {
-            MessageDigest digest = MessageDigest.getInstance("SHA-256");
-            for (int i = 0; i < tokens.length; i++) {
-                ByteBuffer bytes = ByteBuffer.allocate((tokens[i].length + 1) * Integer.BYTES);
-                bytes.asIntBuffer().put(tokens[i]).put(labels[i]);
-                digest.update(bytes);
-            }
-            return HexFormat.of().formatHex(digest.digest());
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException(e);
+        Sha256 hash = new Sha256();
+        for (int i = 0; i < tokens.length; i++) {
+            hash.add(tokens[i]).add(labels[i]);
         }
+        return hash.hex();
     }
 
     @Override

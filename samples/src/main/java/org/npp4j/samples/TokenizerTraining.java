@@ -1,13 +1,22 @@
 package org.npp4j.samples;
 
+import java.io.BufferedInputStream;
+import java.io.FilterOutputStream;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.zip.Deflater;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
+import java.util.zip.ZipOutputStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
+import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.ImageDataSetIterator;
 import org.npp4j.llamagen.images.PixelImages;
@@ -22,17 +31,28 @@ import org.npp4j.schedule.DivergenceGuard;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
 import org.npp4j.schedule.TorchAdam;
+import org.npp4j.schedule.WeightAverage;
 
 /** A run of {@link TrainTokenizerCommand}: steps, metrics, sheets, checkpoints. */
 final class TokenizerTraining {
     /** The checkpoint in the published layout. */
     static final String TOKENIZER = "vq.pt";
 
+    /** The same with the moving average of the weights. */
+    static final String AVERAGED = "vq-ema.pt";
+
     private static final String STATE = "state.zip";
+    /** What the state holds. */
+    private static final String NETWORK = "network.zip";
+
+    private static final String RESTART = "restart.json";
+    private static final String AVERAGE = "average.bin";
     private static final String METRICS = "metrics.csv";
     private static final String SHEET = "sheet.png";
+    private static final ObjectMapper JSON = new ObjectMapper();
+
     private static final String HEAD =
-            "step,images,mean_squared_error,quantization_error,codes_used,perplexity,restarted,learning_rate,test_error";
+            "step,images,mean_squared_error,quantization_error,codes_used,perplexity,restarted,learning_rate,test_error,ema_test_error";
 
     private static final double BETA2 = 0.95;
     /** Codes move to where latents are until so much of the training is over; then all settle. */
@@ -61,6 +81,9 @@ final class TokenizerTraining {
     private final VqTraining training;
     private final List<String> metrics = new ArrayList<>();
 
+    private final CodebookRestart restart;
+    private ComputationGraph network;
+    private WeightAverage average;
     private double seconds;
     private int stepsDone;
 
@@ -80,6 +103,8 @@ final class TokenizerTraining {
      * @param sheetEvery steps
      * @param checkpointEvery steps
      * @param seed of everything
+     * @param averageDecay of a moving average of the weights; 0 for none
+     * @param stopAfter steps after which it stops early; 0 for the end
      */
     record Settings(
             int epochs,
@@ -94,7 +119,9 @@ final class TokenizerTraining {
             boolean restart,
             int sheetEvery,
             int checkpointEvery,
-            long seed) {
+            long seed,
+            double averageDecay,
+            int stopAfter) {
         Settings {
             requireAtLeastOne("--epochs", epochs);
             requireAtLeastOne("--batch-size", batchSize);
@@ -105,6 +132,8 @@ final class TokenizerTraining {
                     endLearningRate >= 0 && endLearningRate <= learningRate,
                     "--end-lr must be 0 to --lr",
                     endLearningRate);
+            require(averageDecay >= 0 && averageDecay < 1, "--ema-decay must be 0 to below 1", averageDecay);
+            require(stopAfter >= 0, "--steps must be at least 1", stopAfter);
             require(warmup >= 0, "--warmup-steps must be 0 or above", warmup);
             require(decayRatio >= 0 && decayRatio <= 1, "--decay-ratio must be 0 to 1", decayRatio);
             require(
@@ -150,6 +179,7 @@ final class TokenizerTraining {
                 .warmup(settings.warmup())
                 .decayRatio(settings.decayRatio())
                 .build();
+        restart = new CodebookRestart((int) (RESTARTING * steps), settings.seed());
         training = new VqTraining.Builder(
                         config, images.train().height(), images.train().width())
                 .updater(new TorchAdam.Builder().learningRate(rate).beta2(BETA2).build())
@@ -168,11 +198,12 @@ final class TokenizerTraining {
      * @throws IOException if a file cannot be read or written
      */
     VqTokenizer run(Path start, boolean resume) throws IOException {
-        ComputationGraph network = training.init();
+        network = training.init();
+        average = settings.averageDecay() > 0 ? new WeightAverage(network, settings.averageDecay()) : null;
         Path state = out.resolve(STATE);
         int first = 0;
         if (resume && Files.exists(state)) {
-            first = resume(network, state);
+            first = resume(state);
         } else if (start != null) {
             training.start(
                     VqTokenizer.load(
@@ -181,18 +212,23 @@ final class TokenizerTraining {
                             images.train().height(),
                             images.train().width()),
                     network);
+            average = average == null ? null : new WeightAverage(network, settings.averageDecay());
         }
         readMetrics(first);
-        CodebookRestart restart = new CodebookRestart((int) (RESTARTING * steps), settings.seed());
         network.addListeners(new DivergenceGuard(() -> Files.exists(state) ? state : null));
         if (settings.restart()) {
             network.addListeners(restart);
         }
+        if (average != null) {
+            // after the restart: it sees the codes where they are now
+            network.addListeners(average);
+        }
         VqTokenizer tokenizer = training.tokenizer(network);
+        int last = settings.stopAfter() == 0 ? steps : Math.min(steps, settings.stopAfter());
         long begin = System.nanoTime();
         try (StepProgress progress = new StepProgress("train-tokenizer", first, steps)) {
             Summary summary = new Summary();
-            for (int step = first; step < steps; ) {
+            for (int step = first; step < last; ) {
                 if (step == first || step % batches.batchesPerEpoch() == 0) {
                     batches.seek(step / batches.batchesPerEpoch(), step % batches.batchesPerEpoch());
                 }
@@ -201,27 +237,43 @@ final class TokenizerTraining {
                 summary.add(network);
                 double rateSoFar = (step - first) * settings.batchSize() / ((System.nanoTime() - begin) / 1e9);
                 progress.update(step, summary.text() + String.format(Locale.ROOT, ", %.0f images/s", rateSoFar));
-                boolean save = step % settings.checkpointEvery() == 0 || step == steps;
-                boolean test = step % settings.sheetEvery() == 0 || step == steps;
+                boolean save = step % settings.checkpointEvery() == 0 || step == last;
+                boolean test = step % settings.sheetEvery() == 0 || step == last;
+                String averageError = test && average != null ? testError(averaged()) : "";
+                if (save && average != null) {
+                    averaged().save(out.resolve(AVERAGED));
+                }
                 if (save || test) {
                     training.copy(network, tokenizer);
                 }
                 if (save) {
                     tokenizer.save(out.resolve(TOKENIZER));
-                    AtomicFile.write(state, sink -> ModelSerializer.writeModel(network, sink, true));
+                    save(state);
                 }
                 if (test) {
                     sheet(tokenizer);
                 }
                 if (test || step % STEPS_PER_LINE == 0) {
-                    line(step, summary, restart.restarted(), test ? testError(tokenizer) : "");
+                    line(step, summary, test ? testError(tokenizer) : "", averageError);
                     summary = new Summary();
                 }
             }
         }
         seconds = (System.nanoTime() - begin) / 1e9;
-        stepsDone = steps - first;
+        stepsDone = Math.max(0, last - first);
         return tokenizer;
+    }
+
+    /** {@return whether there is a moving average} */
+    boolean hasAverage() {
+        return average != null;
+    }
+
+    /** {@return a tokenizer with the moving average of the weights} */
+    VqTokenizer averaged() {
+        try (WeightAverage.Swap ignored = average.applyTo(network)) {
+            return training.tokenizer(network);
+        }
     }
 
     /** What some steps have in common. */
@@ -255,21 +307,74 @@ final class TokenizerTraining {
         }
     }
 
-    /** Weights, optimizer and step of an earlier run; the learning rate is that of this one. */
-    private static int resume(ComputationGraph network, Path state) throws IOException {
-        ComputationGraph saved = ModelSerializer.restoreComputationGraph(state.toFile(), true);
-        if (saved.params().length() != network.params().length()) {
-            throw new AppException(state + " is of another tokenizer: it has "
-                    + saved.params().length() + " numbers, this one "
-                    + network.params().length() + ". Give the same --config, or another --out");
+    /** All that a run goes on from, in one file: whole or not at all. */
+    private void save(Path state) throws IOException {
+        AtomicFile.write(state, sink -> {
+            ZipOutputStream zip = new ZipOutputStream(sink);
+            zip.setLevel(Deflater.NO_COMPRESSION);
+            zip.putNextEntry(new ZipEntry(NETWORK));
+            // it closes what it writes to
+            ModelSerializer.writeModel(network, new Unclosed(zip), true);
+            zip.putNextEntry(new ZipEntry(RESTART));
+            zip.write(JSON.writeValueAsBytes(restart.state()));
+            if (average != null) {
+                zip.putNextEntry(new ZipEntry(AVERAGE));
+                average.save(zip);
+            }
+            zip.finish();
+        });
+    }
+
+    /** A stream that goes on when it is closed. */
+    private static final class Unclosed extends FilterOutputStream {
+        Unclosed(OutputStream out) {
+            super(out);
         }
-        network.params().assign(saved.params());
-        network.getUpdater(true)
-                .getStateViewArray()
-                .assign(saved.getUpdater(true).getStateViewArray());
-        int step = saved.getConfiguration().getIterationCount();
-        network.getConfiguration().setIterationCount(step);
-        return step;
+
+        @Override
+        public void write(byte[] bytes, int from, int length) throws IOException {
+            out.write(bytes, from, length);
+        }
+
+        @Override
+        public void close() throws IOException {
+            flush();
+        }
+    }
+
+    /** Weights, optimizer, restarts, average and step of an earlier run; the learning rate is that of this one. */
+    private int resume(Path state) throws IOException {
+        try (ZipFile zip = new ZipFile(state.toFile())) {
+            ZipEntry ofNetwork = zip.getEntry(NETWORK);
+            if (ofNetwork == null) {
+                throw new AppException(state + " is no state that can be resumed, or of an earlier version, which kept"
+                        + " less. Start from its tokenizer instead: --vq-ckpt " + out.resolve(TOKENIZER));
+            }
+            ComputationGraph saved = ModelSerializer.restoreComputationGraph(zip.getInputStream(ofNetwork), true);
+            if (saved.params().length() != network.params().length()) {
+                throw new AppException(state + " is of another tokenizer: it has "
+                        + saved.params().length() + " numbers, this one "
+                        + network.params().length() + ". Give the same --config, or another --out");
+            }
+            network.params().assign(saved.params());
+            network.getUpdater(true)
+                    .getStateViewArray()
+                    .assign(saved.getUpdater(true).getStateViewArray());
+            restart.restore(JSON.readValue(zip.getInputStream(zip.getEntry(RESTART)), CodebookRestart.State.class));
+            ZipEntry ofAverage = zip.getEntry(AVERAGE);
+            if ((ofAverage == null) != (average == null)) {
+                throw new AppException(state + (ofAverage == null ? " has no" : " has a")
+                        + " moving average of the weights: " + (ofAverage == null ? "leave --ema out" : "give --ema"));
+            }
+            if (ofAverage != null) {
+                try (InputStream in = new BufferedInputStream(zip.getInputStream(ofAverage))) {
+                    average = WeightAverage.load(in, network);
+                }
+            }
+            int step = saved.getConfiguration().getIterationCount();
+            network.getConfiguration().setIterationCount(step);
+            return step;
+        }
     }
 
     private void readMetrics(int first) throws IOException {
@@ -284,16 +389,17 @@ final class TokenizerTraining {
         }
     }
 
-    private void line(int step, Summary summary, long restarted, String testError) throws IOException {
+    private void line(int step, Summary summary, String testError, String averageError) throws IOException {
         metrics.add(String.format(
                 Locale.ROOT,
-                "%d,%d,%s,%d,%.3e,%s",
+                "%d,%d,%s,%d,%.3e,%s,%s",
                 step,
                 (long) step * settings.batchSize(),
                 summary.columns(),
-                restarted,
+                restart.restarted(),
                 rate.valueAt(step - 1, 0),
-                testError));
+                testError,
+                averageError));
         AtomicFile.writeText(out.resolve(METRICS), String.join("\n", metrics) + "\n");
     }
 

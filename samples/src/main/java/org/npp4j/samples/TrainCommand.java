@@ -25,6 +25,7 @@ import org.npp4j.llamagen.sampling.GptDecoder;
 import org.npp4j.llamagen.sampling.Guidance;
 import org.npp4j.llamagen.sampling.TokenSamplers;
 import org.npp4j.llamagen.tokenizer.ImageTokenizer;
+import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.llamagen.training.Trainer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 import org.npp4j.llamagen.training.TrainingPlan;
@@ -66,6 +67,7 @@ final class TrainCommand implements Callable<Integer> {
     static final int TEST_BATCH = 64;
 
     private final Supplier<Backend> backend;
+    private final StepMaker.Factory stepMaker;
 
     @Spec
     private CommandSpec spec;
@@ -99,7 +101,13 @@ final class TrainCommand implements Callable<Integer> {
     private StandardOptions standardOptions;
 
     TrainCommand(Supplier<Backend> backend) {
+        this(backend, StepMaker.LOCAL);
+    }
+
+    /** A command whose steps are made elsewhere. */
+    TrainCommand(Supplier<Backend> backend, StepMaker.Factory stepMaker) {
         this.backend = backend;
+        this.stepMaker = stepMaker;
     }
 
     @Override
@@ -122,7 +130,8 @@ final class TrainCommand implements Callable<Integer> {
         if (config != null) {
             files.add(ConfigFile.read(config, spec));
         }
-        TrainCommand merged = files.isEmpty() ? this : FILES.merge(spec, files, () -> new TrainCommand(backend));
+        TrainCommand merged =
+                files.isEmpty() ? this : FILES.merge(spec, files, () -> new TrainCommand(backend, stepMaker));
         FILES.requireExclusive(merged.spec);
         try {
             merged.run.requireUsable();
@@ -156,6 +165,11 @@ final class TrainCommand implements Callable<Integer> {
         return spec.commandLine().getParseResult().matchedOptions().stream()
                 .map(OptionSpec::longestName)
                 .collect(Collectors.toSet());
+    }
+
+    /** {@return what a run of these options on some data will be} */
+    TrainSummary summary(TrainingData images, int batchesPerEpoch) throws IOException {
+        return TrainSummary.of(model.label(), plan(images), images, batchesPerEpoch, run.workers(), run.recompute());
     }
 
     private void train(Path resumed, CommandSpec called) throws IOException {
@@ -211,6 +225,7 @@ final class TrainCommand implements Callable<Integer> {
             Trainer.Builder builder = new Trainer.Builder(plan, batches)
                     .dataDescription(images.description())
                     .testData(images.test(plan.model(), Math.min(TEST_BATCH, plan.microBatch())))
+                    .stepMaker(stepMaker)
                     .observer(monitor);
             training.configure(builder, folder);
             training.run(build(builder, checkpoint), folder, monitor, spec, called);

@@ -15,6 +15,7 @@ import org.npp4j.llamagen.tokenizer.CodebookUsage;
 import org.npp4j.llamagen.tokenizer.ReconstructionError;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
+import org.npp4j.schedule.WeightAverage;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -149,6 +150,23 @@ final class TrainTokenizerCommand implements Callable<Integer> {
     @Option(names = "--no-restart", description = "Leave codes that are hardly chosen where they are.")
     private boolean noRestart;
 
+    @Option(names = "--ema", description = "Keep a moving average of the weights, too: vq-ema.pt beside vq.pt.")
+    private boolean average;
+
+    @Option(
+            names = "--ema-decay",
+            paramLabel = "D",
+            defaultValue = "" + WeightAverage.DEFAULT_DECAY,
+            description = "Of the average. Default: ${DEFAULT-VALUE}, the published one, for many thousand steps.")
+    private double averageDecay;
+
+    @Option(
+            names = "--steps",
+            paramLabel = "N",
+            description = "Stop early, after so many steps in all. The learning rate stays that of the whole training,"
+                    + " and --resume goes on.")
+    private Integer stopAfter;
+
     @Option(
             names = "--sheet-every",
             paramLabel = "N",
@@ -248,6 +266,13 @@ final class TrainTokenizerCommand implements Callable<Integer> {
                 100 * usage.used(),
                 tokenizer.vocabulary(),
                 usage.perplexity());
+        if (training.hasAverage()) {
+            result.printf(
+                    Locale.ROOT,
+                    "With the moving average of the weights, %s: mean squared error %.5f%n",
+                    out.resolve(TokenizerTraining.AVERAGED),
+                    ReconstructionError.of(training.averaged(), test));
+        }
         result.flush();
     }
 
@@ -294,6 +319,9 @@ final class TrainTokenizerCommand implements Callable<Integer> {
 
     private TokenizerTraining.Settings settings() {
         try {
+            if (stopAfter != null && stopAfter < 1) {
+                throw usage("--steps must be at least 1, but is " + stopAfter);
+            }
             return new TokenizerTraining.Settings(
                     epochs,
                     batchSize,
@@ -307,7 +335,9 @@ final class TrainTokenizerCommand implements Callable<Integer> {
                     !noRestart,
                     sheetEvery,
                     checkpointEvery,
-                    seed);
+                    seed,
+                    average ? averageDecay : 0,
+                    stopAfter == null ? 0 : stopAfter);
         } catch (IllegalArgumentException e) {
             throw usage(e.getMessage());
         }

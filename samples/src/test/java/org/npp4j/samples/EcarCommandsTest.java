@@ -3,8 +3,11 @@ package org.npp4j.samples;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import java.awt.image.BufferedImage;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -21,6 +24,7 @@ import javax.imageio.ImageIO;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.llamagen.files.NpyFile;
 import org.npp4j.llamagen.images.IdxFile;
@@ -47,33 +51,83 @@ class EcarCommandsTest {
     @BeforeEach
     void writeImages() throws IOException {
         data = Files.createDirectory(folder.resolve("data"));
-        byte[] pixels = new byte[IMAGES * SIDE * SIDE];
-        new Random(1).nextBytes(pixels);
-        int[] labels = new int[IMAGES];
-        Arrays.setAll(labels, i -> i % CLASSES);
-        IdxFile.writeImages(data.resolve("train-images-idx3-ubyte"), new PixelImages(IMAGES, 1, SIDE, SIDE, pixels));
-        IdxFile.writeLabels(data.resolve("train-labels-idx1-ubyte"), labels);
+        write("train", IMAGES, 1);
+        write("t10k", 7, 2);
         config = Files.writeString(folder.resolve("config.json"), CONFIG);
         to = folder.resolve("out");
     }
 
+    private void write(String prefix, int count, long seed) throws IOException {
+        byte[] pixels = new byte[count * SIDE * SIDE];
+        new Random(seed).nextBytes(pixels);
+        int[] labels = new int[count];
+        Arrays.setAll(labels, i -> i % CLASSES);
+        IdxFile.writeImages(data.resolve(prefix + "-images-idx3-ubyte"), new PixelImages(count, 1, SIDE, SIDE, pixels));
+        IdxFile.writeLabels(data.resolve(prefix + "-labels-idx1-ubyte"), labels);
+    }
+
     @Test
     void trainsAndSamples() throws IOException {
-        assertEquals(0, train("--config", config.toString()), err::toString);
-        assertTrue(
-                out.toString()
-                        .matches(
-                                "[0-9]+ parameters, [0-9.]+ GFLOP an image drawn, 2 epochs in [0-9.]+ s, velocity loss [0-9.]+, peak memory [0-9.]+ GiB:"
-                                        + " ecar\\.pt, losses\\.csv, samples\\.png in .*out\\R"),
-                out::toString);
-        List<String> losses = Files.readAllLines(to.resolve("losses.csv"));
-        assertEquals("epoch,loss,seconds", losses.get(0));
-        assertTrue(losses.get(2).matches("2,[0-9.]+,[0-9.]+"), losses.get(2));
-        // ten images of each class, two times their size and apart
-        BufferedImage sheet = ImageIO.read(to.resolve("samples.png").toFile());
-        assertTrue(sheet.getWidth() > 10 * 2 * SIDE && sheet.getWidth() < 11 * 2 * SIDE + 10, sheet::toString);
+        assertEquals(
+                0,
+                train(
+                        "--ecar-config",
+                        config.toString(),
+                        "--ema",
+                        "--ckpt-every",
+                        "4",
+                        "--log-every",
+                        "2",
+                        "--save-pt"),
+                err::toString);
         Path model = to.resolve("ecar.pt");
+        assertEquals("Model: " + model + "\nReport: " + to.resolve("report.html") + "\n", out.toString());
+        List<JsonNode> lines = metrics(to);
+        assertEquals(
+                List.of(2, 4, 4, 6, 6),
+                lines.stream().map(line -> line.get("step").asInt()).toList());
+        assertTrue(lines.get(0).get("loss").asDouble() > 0 && !lines.get(0).has("perplexity"), lines::toString);
+        assertTrue(lines.get(4).get("test_loss").asDouble() > 0);
+        assertTrue(lines.get(4).get("average_test_loss").asDouble() > 0);
+        String page = Files.readString(to.resolve("report.html"));
+        for (String text : List.of(
+                "<h1>ECAR: <strong>done</strong></h1>",
+                "Mean squared error of the velocities",
+                "A reconstruction:",
+                "data:image/png;base64,",
+                "<th scope=\"col\">Noise at its start</th>")) {
+            assertTrue(page.contains(text), text);
+        }
+        assertFalse(
+                page.contains("erplexity") || page.contains("(p = 1)") || page.contains("Cross-entropy"),
+                "words of GPTs");
+        for (String name : List.of("step-000000006.png", "step-000000006-ema.png")) {
+            BufferedImage sheet =
+                    ImageIO.read(to.resolve("samples").resolve(name).toFile());
+            // eight in a row, enlarged to 56 pixels and apart
+            assertTrue(sheet.getWidth() > 8 * 8 * SIDE && sheet.getWidth() < 8 * 8 * SIDE + 100, sheet::toString);
+        }
         assertEquals(4, EcarCheckpoint.read(model).codec().channels());
+        assertTrue(Files.exists(to.resolve("ecar-0000004.pt")));
+        INDArray weights = EcarCheckpoint.read(model).network().params();
+        INDArray average = EcarCheckpoint.read(model, true).network().params();
+        assertFalse(weights.equalsWithEps(average, 1e-6));
+
+        Path last = to.resolve("checkpoints/step-000000006");
+        for (boolean ema : new boolean[] {false, true}) {
+            List<byte[]> drawn = new ArrayList<>();
+            for (Path from : List.of(model, last)) {
+                to = folder.resolve("drawn-" + ema + drawn.size());
+                List<String> sample = new ArrayList<>(List.of(
+                        "ecar-sample", "--checkpoint", from.toString(), "--steps", "2", "--out", to.toString()));
+                if (ema) {
+                    sample.add("--ema");
+                }
+                assertEquals(0, npp(sample.toArray(String[]::new)), err::toString);
+                drawn.add(Files.readAllBytes(to.resolve("000000.png")));
+            }
+            assertArrayEquals(drawn.get(0), drawn.get(1), "the same from both kinds of files");
+        }
 
         to = folder.resolve("drawn");
         assertEquals(
@@ -129,32 +183,118 @@ class EcarCommandsTest {
         return picture.getRaster().getSamples(0, 0, picture.getWidth(), picture.getHeight(), 0, (int[]) null);
     }
 
+    private static List<JsonNode> metrics(Path run) throws IOException {
+        List<JsonNode> lines = new ArrayList<>();
+        for (String line : Files.readAllLines(run.resolve("metrics.jsonl"))) {
+            lines.add(new ObjectMapper().readTree(line));
+        }
+        return lines;
+    }
+
     /** The same seed gives the same model. */
     @Test
     void trainingRepeats() throws IOException {
-        assertEquals(0, train("--config", config.toString(), "--seed", "3"), err::toString);
-        byte[] first = Files.readAllBytes(to.resolve("samples.png"));
-        assertEquals(0, train("--config", config.toString(), "--seed", "3"), err::toString);
-        assertArrayEquals(first, Files.readAllBytes(to.resolve("samples.png")));
-        assertEquals(0, train("--config", config.toString(), "--seed", "4"), err::toString);
-        assertFalse(Arrays.equals(first, Files.readAllBytes(to.resolve("samples.png"))));
+        List<INDArray> models = new ArrayList<>();
+        for (String seed : List.of("3", "3", "4")) {
+            to = folder.resolve("run" + models.size());
+            assertEquals(0, train("--ecar-config", config.toString(), "--seed", seed), err::toString);
+            models.add(EcarCheckpoint.read(to.resolve("ecar.pt")).network().params());
+        }
+        assertEquals(models.get(0), models.get(1));
+        assertNotEquals(models.get(0), models.get(2));
+    }
+
+    @Test
+    void goesOnToTheBit() throws IOException {
+        assertEquals(0, train("--ecar-config", config.toString(), "--ema"), err::toString);
+        JsonNode whole = lastFiles();
+        to = folder.resolve("parts");
+        Path preset = folder.resolve("preset.yaml");
+        Files.writeString(preset, "ecar-config: " + CONFIG + "\nema: true\nblock: 2\n");
+        assertEquals(0, train("--config", preset.toString(), "--steps", "4"), err::toString);
+        assertTrue(out.toString().startsWith("Stopped after step")
+                || out.toString().startsWith("Model:"));
+        assertEquals(0, npp("ecar-train", "--resume", to.toString()), err::toString);
+        assertEquals(whole, lastFiles());
+
+        // settings that differ are listed, and need consent
+        assertEquals(1, npp("ecar-train", "--resume", to.toString(), "--lr", "2e-3", "--dropout-p", "0.1"));
+        assertTrue(err.toString().contains("ecar.dropout: 0.0 -> 0.1; lr: 0.001 -> 0.002"), err::toString);
+        assertTrue(err.toString().contains("--allow-changes"), err::toString);
+        assertEquals(
+                0, npp("ecar-train", "--resume", to.toString(), "--epochs", "3", "--allow-changes"), err::toString);
+        assertEquals(1, train("--ecar-config", config.toString()));
+        assertTrue(err.toString().contains("holds a run already. Go on with it: --resume"), err::toString);
+        assertEquals(1, npp("ecar-train", "--resume", folder.toString()));
+        assertTrue(err.toString().contains("is no folder of a run"), err::toString);
+    }
+
+    private JsonNode lastFiles() throws IOException {
+        Path last = to.resolve("checkpoints/step-000000006");
+        return new ObjectMapper().readTree(last.resolve("state.json").toFile()).get("files");
+    }
+
+    @Test
+    void startsFromWeights() throws IOException {
+        assertEquals(0, train("--ecar-config", config.toString()), err::toString);
+        for (Path from : List.of(to.resolve("ecar.pt"), to.resolve("checkpoints/step-000000006"))) {
+            Path first = to;
+            to = folder.resolve("from-" + from.getFileName());
+            assertEquals(
+                    0,
+                    train("--ecar-config", config.toString(), "--init-from", from.toString(), "--steps", "1"),
+                    err::toString);
+            to = first;
+        }
+        fails(
+                1,
+                "holds no moving average",
+                "ecar-sample",
+                "--checkpoint",
+                to.resolve("ecar.pt").toString(),
+                "--ema");
+        Path last = to.resolve("checkpoints/step-000000006");
+        fails(2, "holds no moving average", "ecar-sample", "--checkpoint", last.toString(), "--ema");
+        to = folder.resolve("missing");
+        fails(
+                1,
+                "--init-from: there is no file",
+                trainArguments("--ecar-config", config.toString(), "--init-from", "no"));
     }
 
     @Test
     void wrongUsageIsOneLineAndTwo() throws IOException {
         fails(2, "--head must be mlp or transformer, but is cnn", trainArguments("--head", "cnn"));
-        fails(2, "exclude each other", trainArguments("--head", "mlp", "--config", config.toString()));
-        fails(2, "at least 1", trainArguments("--epochs", "0"));
-        fails(2, "--lr must be", trainArguments("--lr", "0"));
-        fails(2, "Guidance scales", trainArguments("--cfg-scale", "-1"));
-        fails(2, "change --block", trainArguments("--config", config.toString(), "--block", "3"));
-        fails(1, "do not cover images of 7 x 7", trainArguments("--config", config.toString(), "--block", "1"));
-        fails(1, "Take a smaller --batch-size", trainArguments("--per-class", "1"));
+        fails(2, "exclude each other", trainArguments("--head", "mlp", "--ecar-config", config.toString()));
+        fails(2, "epochs must be at least 1", trainArguments("--epochs", "0"));
+        fails(2, "learningRate must be", trainArguments("--lr", "0"));
+        fails(2, "--cfg-scale must be at least 1", trainArguments("--cfg-scale", "0"));
+        fails(2, "at least one step", trainArguments("--sample-steps", "0"));
+        fails(2, "change --block", trainArguments("--ecar-config", config.toString(), "--block", "3"));
+        fails(2, "--block must be at least 1", trainArguments("--block", "0"));
+        fails(2, "do not cover images of 7 x 7", trainArguments("--ecar-config", config.toString(), "--block", "1"));
+        fails(2, "Batch size 8 is not possible with 3 images", trainArguments("--per-class", "1"));
+        fails(2, "--per-class must be at least 1", trainArguments("--per-class", "0"));
+        fails(2, "there is no file none.json", trainArguments("--ecar-config", "none.json"));
+        fails(2, "\"depth\" is no key", trainArguments("--ecar-config", "{\"depth\": 3}"));
+        fails(2, "is not JSON", trainArguments("--ecar-config", "{"));
+        fails(2, "--workers is 3, but must divide", trainArguments("--workers", "3"));
+        fails(
+                1,
+                "does not exist",
+                trainArguments("--data", folder.resolve("nowhere").toString()));
+        Path preset = Files.writeString(folder.resolve("preset.yaml"), "epoch: 3\n");
+        fails(
+                1,
+                "has the unknown key \"epoch\". Did you mean \"epochs\"?",
+                trainArguments("--config", preset.toString()));
         Files.writeString(config, CONFIG.replace("\"num_classes\": 3", "\"num_classes\": 2"));
-        fails(2, "3 classes, but the model 2", trainArguments("--config", config.toString()));
+        fails(2, "3 classes, but the model 2", trainArguments("--ecar-config", config.toString()));
         fails(2, "there is no file", "ecar-sample", "--checkpoint", "none.pt");
         Path golden = Path.of("../npp-ecar/src/test/resources/golden/ecar-s2.pt");
         fails(1, "does not say which ECAR it is of", "ecar-sample", "--checkpoint", golden.toString());
+        fails(1, "does not say which ECAR it is of", "ecar-sample", "--checkpoint", golden.toString(), "--ema");
+        fails(1, "is no checkpoint of a training run", "ecar-sample", "--checkpoint", folder.toString());
         fails(2, "at least 1", "ecar-sample", "--checkpoint", golden.toString(), "--num-samples", "0");
         fails(2, "at least one step", "ecar-sample", "--checkpoint", golden.toString(), "--steps", "0");
     }
@@ -194,20 +334,24 @@ class EcarCommandsTest {
             "8",
             "--block",
             "2",
-            "--steps",
+            "--sample-steps",
             "2",
+            "--num-samples",
+            "9",
             "--out",
             to.toString()
         };
         // an option that is given again replaces the one here
         Map<String, String> options = new LinkedHashMap<>();
         for (String[] part : new String[][] {Arrays.copyOfRange(args, 1, args.length), more}) {
-            for (int i = 0; i < part.length; i += 2) {
-                options.put(part[i], part[i + 1]);
+            for (int i = 0; i < part.length; i++) {
+                boolean hasValue = i + 1 < part.length && !part[i + 1].startsWith("--");
+                options.put(part[i], hasValue ? part[i + 1] : "");
+                i += hasValue ? 1 : 0;
             }
         }
         List<String> all = new ArrayList<>(List.of(args[0]));
-        options.forEach((name, value) -> all.addAll(List.of(name, value)));
+        options.forEach((name, value) -> all.addAll(value.isEmpty() ? List.of(name) : List.of(name, value)));
         return all.toArray(String[]::new);
     }
 

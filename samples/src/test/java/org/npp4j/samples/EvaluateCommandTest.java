@@ -27,12 +27,15 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.llamagen.evaluation.Evaluation;
 import org.npp4j.llamagen.evaluation.FeatureStatistics;
 import org.npp4j.llamagen.evaluation.Features;
+import org.npp4j.llamagen.evaluation.InceptionNetwork;
 import org.npp4j.llamagen.evaluation.PrecisionRecall;
 import org.npp4j.llamagen.evaluation.SeenImages;
 import org.npp4j.llamagen.files.NpyFile;
+import org.npp4j.llamagen.files.NpzFile;
 import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.ImageSource;
 import org.npp4j.llamagen.images.LabelledImages;
+import org.npp4j.llamagen.images.PillowResampling;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
 
@@ -142,7 +145,9 @@ class EvaluateCommandTest {
         try (ImageSource source = ImageSource.open(drawn)) {
             assertEquals(source.sha256(), report.get("samples").get("sha256").asText());
         }
-        assertEquals("none, pixels v / 255", report.get("resize").asText());
+        assertEquals(
+                "to grey and 28 x 28 where they are not (Pillow: convert(\"L\"), bicubic), then: none, pixels v / 255",
+                report.get("resize").asText());
         assertEquals(5000, report.get("settings").get("images_per_split").asInt());
         assertTrue(report.get("sfid").isNull());
         assertTrue(report.get("intervals_95").has("fid"));
@@ -158,6 +163,94 @@ class EvaluateCommandTest {
         assertEquals(0, same.get("fid").asDouble(), 1e-6);
         assertEquals(1, same.get("precision").asDouble());
         assertEquals(Sha256.of(files(real)), same.get("samples").get("sha256").asText());
+    }
+
+    @Test
+    void imagesSeenByTheInceptionGraph() throws IOException {
+        Path graph = Path.of("src/test/resources/golden/inception-like.pb");
+        PixelImages real = ShippedImages.load(LabelledImages.Split.TEST)
+                .firstOfEachClass(2)
+                .images()
+                .toColour();
+        PixelImages drawn = ShippedImages.load(LabelledImages.Split.TRAIN)
+                .firstOfEachClass(1)
+                .images()
+                .toColour();
+        Path images = folder.resolve("images.npz");
+        npz(images, real);
+        Path samples = folder.resolve("samples.npz");
+        npz(samples, drawn);
+        assertEquals(0, evaluate(path(images), path(samples), "--inception", path(graph), "--json"), err::toString);
+        JsonNode report = new ObjectMapper().readTree(out.toString());
+        assertEquals("FID(inception-2015)", report.get("labels").get("fid").asText());
+        assertEquals("inception-2015", report.get("network").get("name").asText());
+        assertEquals(Sha256.of(graph), report.get("network").get("sha256").asText());
+        assertEquals(9, report.get("network").get("features").asInt());
+        assertEquals(20, report.get("reference").get("images").asInt());
+        assertEquals(10, report.get("samples").get("images").asInt());
+        assertEquals(Sha256.of(samples), report.get("samples").get("sha256").asText());
+        assertTrue(report.get("resize").asText().startsWith("bilinear to 299 x 299 inside the graph"));
+        try (ImageSource a = ImageSource.open(images);
+                ImageSource b = ImageSource.open(samples);
+                SeenImages seen = SeenImages.of(InceptionNetwork.load(graph), a, 20, done -> {});
+                SeenImages sampled = SeenImages.of(InceptionNetwork.load(graph), b, 20, done -> {})) {
+            Evaluation.Scores expected = Evaluation.score(
+                    Evaluation.Reference.of(seen), sampled, new Evaluation.Settings(5000, 3, 0, 0), done -> {});
+            double fid = expected.fid().value();
+            assertEquals(fid, report.get("fid").asDouble(), 1e-3 * fid);
+            double sfid = expected.sfid().value();
+            assertEquals(sfid, report.get("sfid").asDouble(), 1e-3 * sfid);
+            assertEquals(
+                    expected.inceptionScore().value(),
+                    report.get("inception_score").asDouble(),
+                    1e-4);
+            assertEquals(expected.precision().value(), report.get("precision").asDouble());
+        }
+        // a folder of the same pictures has the same scores
+        Path pictures = folder.resolve("pictures");
+        pictures(pictures, drawn);
+        assertEquals(0, evaluate(path(images), path(pictures), "--inception", path(graph), "--json"), err::toString);
+        assertEquals(
+                report.get("fid").asDouble(),
+                new ObjectMapper().readTree(out.toString()).get("fid").asDouble());
+        Path none = Files.writeString(folder.resolve("none.pb"), "no graph");
+        assertEquals(1, evaluate(path(images), path(samples), "--inception", path(none)));
+        assertTrue(err.toString().contains("it is no frozen TensorFlow graph"), err::toString);
+        assertEquals(1, err.toString().lines().count(), err::toString);
+    }
+
+    @Test
+    void imagesOfOtherSizesAreResizedForTheShippedNetwork() throws IOException {
+        PixelImages real = ShippedImages.load(LabelledImages.Split.TEST)
+                .firstOfEachClass(2)
+                .images();
+        Path images = folder.resolve("images.npz");
+        npz(images, real);
+        double ofColours = fidOfShippedNetwork(images, real.toColour());
+        assertEquals(0, ofColours, 1e-6);
+        double ofLarger = fidOfShippedNetwork(images, PillowResampling.BICUBIC.resize(real, 56, 56));
+        double ofOthers = fidOfShippedNetwork(
+                images,
+                ShippedImages.load(LabelledImages.Split.TRAIN)
+                        .firstOfEachClass(2)
+                        .images());
+        assertTrue(0 < ofLarger && ofLarger < ofOthers / 2, ofLarger + " " + ofOthers);
+    }
+
+    private double fidOfShippedNetwork(Path images, PixelImages others) throws IOException {
+        Path samples = folder.resolve("others.npz");
+        npz(samples, others);
+        assertEquals(
+                0, evaluate(path(images), path(samples), "--network", "cnn-fashion-mnist", "--json"), err::toString);
+        return new ObjectMapper().readTree(out.toString()).get("fid").asDouble();
+    }
+
+    private static void npz(Path file, PixelImages images) throws IOException {
+        NpzFile.writeUint8(
+                file,
+                ImageSource.MEMBER,
+                new long[] {images.count(), images.height(), images.width(), images.channels()},
+                to -> to.write(images.toInterleavedBytes()));
     }
 
     @Test

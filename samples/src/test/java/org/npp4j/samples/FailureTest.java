@@ -116,6 +116,17 @@ class FailureTest {
     }
 
     @Test
+    void namesTheOptionOfTheCommand() {
+        AccessDeniedException denied = new AccessDeniedException("codes/1.npy");
+        assertEquals(
+                "No permission to use codes/1.npy. Change its permissions, or choose another folder with --code-path",
+                Failure.explain(denied, "--code-path"));
+        assertEquals(
+                "No permission to use codes/1.npy. Change its permissions, or choose another folder",
+                Failure.explain(denied, null));
+    }
+
+    @Test
     void outOfMemorySaysWhichLimit() {
         says(new OutOfMemoryError("Java heap space"), "Java heap", "NPP_JAVA_OPTS=-Xmx2g");
         says(

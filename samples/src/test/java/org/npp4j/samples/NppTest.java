@@ -82,7 +82,7 @@ class NppTest {
                 0,
                 npp("quickstart", "--out", to.toString(), "--epochs", "3", "--seed", "-7", "--data", folder.toString()),
                 err::toString);
-        assertEquals(List.of(new QuickstartSettings(folder, to, 3, -7)), runs);
+        assertEquals(List.of(new QuickstartSettings(folder, to, 3, -7, 0)), runs);
         JsonNode json = new ObjectMapper().readTree(to.resolve("report.json").toFile());
         assertEquals(0.5, json.at("/ratio/train_seconds").asDouble());
         assertEquals(3, json.at("/settings/epochs").asInt());
@@ -160,7 +160,8 @@ class NppTest {
                 new QuickstartReport.Data("test", "00", 1, 1, 64, 256, 0.01, List.of("A", "B")),
                 Map.of("batch_size", 64),
                 List.of(new SampleSheet("NPP", "npp.png", "Images", new byte[] {1, 2, 3})),
-                "All of it.");
+                "All of it.",
+                null);
     }
 
     private static TrainedModel model(double seconds) {

@@ -1,6 +1,7 @@
 package org.npp4j.samples;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -13,6 +14,7 @@ import java.io.StringWriter;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
@@ -21,6 +23,7 @@ import org.deeplearning4j.util.ModelSerializer;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.llamagen.images.IdxFile;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.TokenDataSetIterator;
@@ -83,7 +86,19 @@ class QuickstartTrainingTest {
 
     @Test
     void savedModelsRestoreAndContinue() throws IOException {
-        quickstart("models", 0);
+        JsonNode ecar = quickstart("models", 0, "--ecar", "--ecar-epochs", "1").get("ecar");
+        assertEquals(3 * 64, ecar.get("train_images").asInt());
+        assertTrue(ecar.get("average_test_loss").asDouble() > 0);
+        assertEquals(500, ecar.get("drawn").get("images").asInt());
+        assertTrue(ecar.get("nature").asText().contains("reconstruction"));
+        assertFalse(ecar.has("sheet"), "pictures are files");
+        assertTrue(Files.size(folder.resolve("models/ecar.png")) > 0);
+        assertTrue(Files.readString(folder.resolve("models/report.html")).contains("id=\"h-ecar\""));
+        assertEquals(
+                3,
+                EcarCheckpoint.read(folder.resolve("models/ecar.pt"), true)
+                        .config()
+                        .stages());
         for (String model : new String[] {"ntp.zip", "npp.zip"}) {
             ComputationGraph network = ModelSerializer.restoreComputationGraph(
                     folder.resolve("models").resolve(model).toFile(), true);
@@ -118,9 +133,9 @@ class QuickstartTrainingTest {
         assertTrue(failure(few).contains("train-images-idx3-ubyte.gz"), failure(few));
     }
 
-    private static JsonNode quickstart(String out, long seed) throws IOException {
+    private static JsonNode quickstart(String out, long seed, String... further) throws IOException {
         StringWriter err = new StringWriter();
-        int code = run(err, data, folder.resolve(out), seed);
+        int code = run(err, data, folder.resolve(out), seed, further);
         assertEquals(0, code, err.toString());
         return new ObjectMapper()
                 .readTree(folder.resolve(out).resolve("report.json").toFile());
@@ -132,11 +147,8 @@ class QuickstartTrainingTest {
         return err.toString();
     }
 
-    private static int run(StringWriter err, Path dataFolder, Path out, long seed) {
-        return Npp.run(
-                List.of(new QuickstartCommand(new QuickstartTraining(), Backend::start)),
-                new PrintWriter(new StringWriter()),
-                new PrintWriter(err, true),
+    private static int run(StringWriter err, Path dataFolder, Path out, long seed, String... further) {
+        List<String> arguments = new ArrayList<>(List.of(
                 "quickstart",
                 "--data",
                 dataFolder.toString(),
@@ -145,7 +157,13 @@ class QuickstartTrainingTest {
                 "--epochs",
                 "2",
                 "--seed",
-                Long.toString(seed));
+                Long.toString(seed)));
+        arguments.addAll(List.of(further));
+        return Npp.run(
+                List.of(new QuickstartCommand(new QuickstartTraining(), Backend::start)),
+                new PrintWriter(new StringWriter()),
+                new PrintWriter(err, true),
+                arguments.toArray(String[]::new));
     }
 
     /** What must repeat: everything but times, memory and what names the run. */

@@ -32,6 +32,8 @@ import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.files.NpyFile;
+import org.npp4j.llamagen.images.ImageSource;
+import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
@@ -183,6 +185,47 @@ class SampleCommandTest {
         assertTrue(out.toString().startsWith("3 images"), out::toString);
         assertFalse(out.toString().contains("already"), out::toString);
         assertFalse(Files.exists(to.resolve("000000.png")), "pictures of other tokens");
+    }
+
+    @Test
+    void picturesAsNpz() throws IOException {
+        Path npz = to.resolve("samples.npz");
+        assertEquals(0, sample("--num-samples", "4", "--vq-ckpt", codebook.toString(), "--npz"), err::toString);
+        assertTrue(out.toString().contains("All 4 pictures for npp evaluate: " + npz), out::toString);
+        try (ImageSource ofNpz = ImageSource.open(npz);
+                ImageSource ofFolder = ImageSource.open(to)) {
+            PixelImages pictures = ofNpz.next(9);
+            assertEquals(4, pictures.count());
+            assertEquals(ofFolder.next(9), pictures);
+            assertEquals(BlockCodebook.load(codebook).decode(tokens()), pictures);
+        }
+        // it is not written again, unless images were added
+        FileTime first = FileTime.fromMillis(0);
+        Files.setLastModifiedTime(npz, first);
+        assertEquals(0, sample("--num-samples", "4", "--vq-ckpt", codebook.toString(), "--npz"), err::toString);
+        assertEquals(first, Files.getLastModifiedTime(npz));
+        assertEquals(0, sample("--num-samples", "5", "--vq-ckpt", codebook.toString()), err::toString);
+        assertFalse(Files.exists(npz));
+        isUsageError("--npz needs pictures: give --vq-ckpt", "--npz");
+    }
+
+    @Test
+    void classesThatWereLostAreWrittenAgain() throws IOException {
+        assertEquals(0, sample("--num-samples", "4"), err::toString);
+        INDArray classes = NpyFile.read(to.resolve("classes.npy"));
+        Files.delete(to.resolve("classes.npy"));
+        assertEquals(0, sample("--num-samples", "5"), err::toString);
+        INDArray again = NpyFile.read(to.resolve("classes.npy"));
+        assertEquals(5, again.length());
+        assertArrayEquals(classes.toIntVector(), Arrays.copyOf(again.toIntVector(), 4));
+        assertEquals(5, tokens().length);
+        NpyFile.writeInt64(to.resolve("tokens.npy"), new int[][] {{1, 2}});
+        assertEquals(1, sample("--num-samples", "5"));
+        assertTrue(
+                err.toString()
+                        .contains("tokens.npy: it holds an array of [1, 2], but rows of [15] are to be added."
+                                + " Remove it, or choose another folder with --out"),
+                err::toString);
     }
 
     @Test

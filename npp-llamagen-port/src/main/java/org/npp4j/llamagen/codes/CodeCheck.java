@@ -10,6 +10,7 @@ import java.util.OptionalDouble;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import org.npp4j.llamagen.codes.CodeSetDescription.Skipped;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.CropPlan;
 import org.npp4j.llamagen.images.ImageFile;
 import org.npp4j.llamagen.images.ImageFolder;
@@ -204,7 +205,7 @@ public final class CodeCheck {
             if (!description.complete()) {
                 warnings.add("The codes are not complete: npp extract-codes with the same settings goes on with them");
             }
-            String hash = Sha256.ofFile(tokenizerFile);
+            String hash = Sha256.of(tokenizerFile);
             if (!hash.equals(description.tokenizer().sha256())) {
                 warnings.add("The codes were made with another tokenizer file ("
                         + description.tokenizer().file() + ", SHA-256 "
@@ -214,7 +215,7 @@ public final class CodeCheck {
         if (pictures == null) {
             return null;
         }
-        if (description != null && !description.data().sha256().equals(Sha256.ofPathsAndSizes(pictures))) {
+        if (description != null && !description.data().sha256().equals(CodeHash.ofPathsAndSizes(pictures))) {
             warnings.add("The pictures are not those that the codes were made of: the paths or sizes of the "
                     + description.data().pictures() + " pictures of "
                     + description.data().folder()

@@ -23,6 +23,7 @@ import org.npp4j.llamagen.codes.CodeSetDescription.Crops;
 import org.npp4j.llamagen.codes.CodeSetDescription.Pictures;
 import org.npp4j.llamagen.codes.CodeSetDescription.Skipped;
 import org.npp4j.llamagen.codes.CodeSetDescription.Tokenizer;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.CropPlan;
 import org.npp4j.llamagen.images.ImageFile;
 import org.npp4j.llamagen.images.ImageFolder;
@@ -197,14 +198,14 @@ public final class CodeExtraction {
                             tokenizer.grid().getHeight(),
                             tokenizer.grid().getWidth(),
                             tokenizer.vocabulary(),
-                            new Tokenizer(String.valueOf(tokenizerFile.getFileName()), Sha256.ofFile(tokenizerFile)),
+                            new Tokenizer(String.valueOf(tokenizerFile.getFileName()), Sha256.of(tokenizerFile)),
                             new Pictures(
                                     pictures.root().toAbsolutePath().normalize().toString(),
                                     pictures.size(),
                                     IntStream.range(0, pictures.classNames().size())
                                             .mapToObj(pictures::count)
                                             .toList(),
-                                    Sha256.ofPathsAndSizes(pictures)),
+                                    CodeHash.ofPathsAndSizes(pictures)),
                             pictures.classNames(),
                             List.of(),
                             null,
@@ -395,7 +396,7 @@ public final class CodeExtraction {
 
     /** Reads all that is stored: every image, of the class of its picture. */
     private void finish(CodeSetWriter set, Path folder) throws IOException {
-        Sha256 hash = new Sha256();
+        CodeHash hash = new CodeHash();
         Integer[] classImages = new Integer[pictures.classNames().size()];
         Arrays.fill(classImages, 0);
         try (CodeStore store = CodeStore.open(folder, description.name())) {

@@ -60,6 +60,16 @@ public final class InceptionNetwork implements FeatureNetwork {
         return new InceptionNetwork(graph, weights, Sha256.of(file));
     }
 
+    /** {@return F, the features of an image; 2048 of the published graph} */
+    public int features() {
+        return (int) classWeights.size(0);
+    }
+
+    /** {@return the classes whose probabilities it gives; 1008 of the published graph} */
+    public int classes() {
+        return (int) classWeights.size(1);
+    }
+
     @Override
     public String name() {
         return NAME;

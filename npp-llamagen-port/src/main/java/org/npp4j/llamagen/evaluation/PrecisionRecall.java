@@ -2,13 +2,16 @@ package org.npp4j.llamagen.evaluation;
 
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.List;
 import java.util.function.DoubleConsumer;
+import java.util.stream.IntStream;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.npp4j.layers.kernel.Products;
 
 /**
  * Improved precision and recall: the share of the samples within the reference, and of the reference within the samples. A
@@ -210,8 +213,8 @@ public final class PrecisionRecall {
                 }
                 products = Nd4j.createUninitialized(DataType.FLOAT, new long[] {a.count(), b.count()}, 'f');
             }
-            // [n, F] x [F, m] -> [n, m]
-            Nd4j.gemm(a.centred, b.centred, products, false, true, 1, 0);
+            // [n, F] x [F, m] -> [n, m], in single precision whatever networks compute in
+            Products.linearOfFewRows(a.centred, b.centred.transpose(), products);
             Nd4j.getExecutioner().commit();
             Nd4j.getAffinityManager().ensureLocation(products, Location.HOST);
             if (inHeap.length < length) {
@@ -231,15 +234,24 @@ public final class PrecisionRecall {
             Nearest nearest = new Nearest(set.images(), neighbours);
             for (int first = 0; first < set.blocks(); first++) {
                 Side a = new Side(set, first, centred[0]);
-                nearest.visit(a, a, multiply(a, a));
+                visit(nearest, a, a, multiply(a, a));
                 progress(a.count() * (double) a.count() / 2);
                 for (int second = first + 1; second < set.blocks(); second++) {
                     Side b = new Side(set, second, centred[1]);
-                    nearest.visit(a, b, multiply(a, b));
+                    visit(nearest, a, b, multiply(a, b));
                     progress(a.count() * (double) b.count());
                 }
             }
             return nearest.farthest();
+        }
+
+        /**
+         * Looks at the pairs of two blocks; at each pair once if they are the same block, and at no row with itself. Threads
+         * share the columns; what each finds is merged, so that the result does not depend on their number.
+         */
+        private static void visit(Nearest nearest, Side a, Side b, float[] products) {
+            inParts(b.count(), (from, to) -> new Candidates(nearest, a, b).visit(products, from, to))
+                    .forEach(candidates -> candidates.mergeInto(nearest));
         }
 
         /** Marks the samples within the reference, and the reference within the samples. */
@@ -262,28 +274,27 @@ public final class PrecisionRecall {
                 double[] sampleRadii,
                 BitSet precise,
                 BitSet recalled) {
-            int n = a.count();
-            boolean[] isRecalled = new boolean[n];
-            for (int i = 0; i < n; i++) {
-                isRecalled[i] = recalled.get(a.start + i);
-            }
-            for (int j = 0; j < b.count(); j++) {
-                boolean isPrecise = precise.get(b.start + j);
-                double sampleRadius = sampleRadii[b.start + j];
-                for (int i = 0; i < n; i++) {
-                    double least = a.leastNorms[i] + b.leastNorms[j] - 2f * products[i + n * j];
-                    double referenceRadius = referenceRadii[a.start + i];
-                    if (!isPrecise && least <= referenceRadius || !isRecalled[i] && least <= sampleRadius) {
-                        double distance = a.rows.squaredDistance(i, b.rows, j);
-                        isPrecise |= distance <= referenceRadius;
-                        isRecalled[i] |= distance <= sampleRadius;
-                    }
-                }
-                precise.set(b.start + j, isPrecise);
-            }
-            for (int i = 0; i < n; i++) {
-                recalled.set(a.start + i, isRecalled[i]);
-            }
+            inParts(b.count(), (from, to) -> {
+                        Covered covered = new Covered(a, b, precise, recalled);
+                        covered.look(products, referenceRadii, sampleRadii, from, to);
+                        return covered;
+                    })
+                    .forEach(covered -> covered.mergeInto(precise, recalled));
+        }
+
+        /** A part of the columns of a block. */
+        @FunctionalInterface
+        private interface Part<T> {
+            T of(int from, int to);
+        }
+
+        /** Does the parts at the same time; their results are in their order. */
+        private static <T> List<T> inParts(int count, Part<T> part) {
+            int parts = Math.min(count, Runtime.getRuntime().availableProcessors());
+            return IntStream.range(0, parts)
+                    .parallel()
+                    .mapToObj(i -> part.of((int) ((long) count * i / parts), (int) ((long) count * (i + 1) / parts)))
+                    .toList();
         }
 
         @Override
@@ -310,29 +321,18 @@ public final class PrecisionRecall {
             Arrays.fill(distances, Double.POSITIVE_INFINITY);
         }
 
-        /** Looks at the pairs of two blocks; at each pair once if they are the same block, and at no row with itself. */
-        void visit(Pairs.Side a, Pairs.Side b, float[] products) {
-            int n = a.count();
-            for (int j = 0; j < b.count(); j++) {
-                int end = a == b ? j : n;
-                for (int i = 0; i < end; i++) {
-                    double least = a.leastNorms[i] + b.leastNorms[j] - 2f * products[i + n * j];
-                    // 0 cannot become less: else every pair of a set of equal images would be looked at
-                    if (least < reach(a.start + i) || least < reach(b.start + j)) {
-                        double distance = a.rows.squaredDistance(i, b.rows, j);
-                        offer(a.start + i, distance);
-                        offer(b.start + j, distance);
-                    }
-                }
-            }
-        }
-
-        private double reach(int row) {
+        /** What a distance must be below to count for a row; 0 cannot become less. */
+        double reach(int row) {
             double farthest = distances[(row + 1) * neighbours - 1];
+            // else every pair of a set of equal images would be looked at
             return farthest == 0 ? Double.NEGATIVE_INFINITY : farthest;
         }
 
-        private void offer(int row, double distance) {
+        double[] of(int row) {
+            return Arrays.copyOfRange(distances, row * neighbours, (row + 1) * neighbours);
+        }
+
+        void offer(int row, double distance) {
             int first = row * neighbours;
             int at = first + neighbours - 1;
             if (distance >= distances[at]) {
@@ -349,6 +349,127 @@ public final class PrecisionRecall {
             double[] farthest = new double[distances.length / neighbours];
             Arrays.setAll(farthest, row -> distances[(row + 1) * neighbours - 1]);
             return farthest;
+        }
+    }
+
+    /** The nearest neighbours that one thread finds for the rows of two blocks. */
+    private static final class Candidates {
+        private final Pairs.Side a;
+        private final Pairs.Side b;
+        private final Nearest ofA;
+        private final Nearest ofB;
+        /** What a distance must be below to count, of each row of a. Rounded up: it only chooses what is looked at. */
+        private final float[] reachA;
+
+        private final float[] reachB;
+
+        Candidates(Nearest sofar, Pairs.Side a, Pairs.Side b) {
+            this.a = a;
+            this.b = b;
+            ofA = new Nearest(a.count(), sofar.neighbours);
+            ofB = a == b ? ofA : new Nearest(b.count(), sofar.neighbours);
+            reachA = reaches(sofar, a);
+            reachB = a == b ? reachA : reaches(sofar, b);
+        }
+
+        private static float[] reaches(Nearest sofar, Pairs.Side side) {
+            float[] reaches = new float[side.count()];
+            for (int i = 0; i < reaches.length; i++) {
+                reaches[i] = Math.nextUp((float) sofar.reach(side.start + i));
+            }
+            return reaches;
+        }
+
+        /** Columns from one to another. */
+        Candidates visit(float[] products, int from, int to) {
+            int n = a.count();
+            float[] norms = a.leastNorms;
+            for (int j = from; j < to; j++) {
+                int end = a == b ? j : n;
+                float norm = b.leastNorms[j];
+                for (int i = 0; i < end; i++) {
+                    float least = norms[i] + norm - 2f * products[i + n * j];
+                    if (least < reachA[i] || least < reachB[j]) {
+                        double distance = a.rows.squaredDistance(i, b.rows, j);
+                        offer(ofA, reachA, i, distance);
+                        offer(ofB, reachB, j, distance);
+                    }
+                }
+            }
+            return this;
+        }
+
+        private static void offer(Nearest nearest, float[] reaches, int row, double distance) {
+            nearest.offer(row, distance);
+            reaches[row] = Math.min(reaches[row], Math.nextUp((float) nearest.reach(row)));
+        }
+
+        void mergeInto(Nearest all) {
+            merge(ofA, a, all);
+            if (a != b) {
+                merge(ofB, b, all);
+            }
+        }
+
+        private static void merge(Nearest found, Pairs.Side side, Nearest all) {
+            for (int i = 0; i < side.count(); i++) {
+                for (double distance : found.of(i)) {
+                    all.offer(side.start + i, distance);
+                }
+            }
+        }
+    }
+
+    /** The rows of two blocks that one thread finds within the other set. */
+    private static final class Covered {
+        private final Pairs.Side a;
+        private final Pairs.Side b;
+        private final boolean[] isRecalled;
+        private final boolean[] isPrecise;
+
+        Covered(Pairs.Side a, Pairs.Side b, BitSet precise, BitSet recalled) {
+            this.a = a;
+            this.b = b;
+            isRecalled = new boolean[a.count()];
+            isPrecise = new boolean[b.count()];
+            for (int i = 0; i < isRecalled.length; i++) {
+                isRecalled[i] = recalled.get(a.start + i);
+            }
+            for (int j = 0; j < isPrecise.length; j++) {
+                isPrecise[j] = precise.get(b.start + j);
+            }
+        }
+
+        /** Columns from one to another. What is known to be within a set needs no further distance. */
+        void look(float[] products, double[] referenceRadii, double[] sampleRadii, int from, int to) {
+            int n = a.count();
+            float[] limits = new float[n];
+            float[] norms = a.leastNorms;
+            for (int i = 0; i < n; i++) {
+                limits[i] = Math.nextUp((float) referenceRadii[a.start + i]);
+            }
+            for (int j = from; j < to; j++) {
+                float norm = b.leastNorms[j];
+                double sampleRadius = sampleRadii[b.start + j];
+                float limit = Math.nextUp((float) sampleRadius);
+                for (int i = 0; i < n; i++) {
+                    float least = norms[i] + norm - 2f * products[i + n * j];
+                    if (!isPrecise[j] && least <= limits[i] || !isRecalled[i] && least <= limit) {
+                        double distance = a.rows.squaredDistance(i, b.rows, j);
+                        isPrecise[j] |= distance <= referenceRadii[a.start + i];
+                        isRecalled[i] |= distance <= sampleRadius;
+                    }
+                }
+            }
+        }
+
+        void mergeInto(BitSet precise, BitSet recalled) {
+            for (int i = 0; i < isRecalled.length; i++) {
+                recalled.set(a.start + i, recalled.get(a.start + i) || isRecalled[i]);
+            }
+            for (int j = 0; j < isPrecise.length; j++) {
+                precise.set(b.start + j, precise.get(b.start + j) || isPrecise[j]);
+            }
         }
     }
 }

@@ -1,19 +1,25 @@
 package org.npp4j.llamagen.files;
 
 import java.io.Closeable;
+import java.io.FilterOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.OutputStream;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.zip.Deflater;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
+import java.util.zip.ZipOutputStream;
 import org.nd4j.linalg.api.ndarray.INDArray;
 
 /**
@@ -60,6 +66,65 @@ public final class NpzFile implements Closeable {
                     "this is no .npz file, or it is damaged (" + e.getMessage() + "). Get the file again, or write it"
                             + " with numpy.savez",
                     e);
+        }
+    }
+
+    /**
+     * Writes a file of one array of bytes, of any size, uncompressed. Memory need not hold it.
+     *
+     * @param path the file; one that exists is replaced
+     * @param name of the array, without the suffix .npy
+     * @param shape of the array
+     * @param values writes its unsigned bytes in row order
+     * @throws FileSystemException if it cannot be written, or the values are not as many as the shape says; no part of it
+     *     is left behind
+     */
+    public static void writeUint8(Path path, String name, long[] shape, AtomicFile.Content values)
+            throws FileSystemException {
+        String sides = Arrays.stream(shape).mapToObj(String::valueOf).collect(Collectors.joining(", "));
+        byte[] header = NpyFile.header("|u1", "(" + sides + (shape.length == 1 ? ",)" : ")"));
+        long length = Arrays.stream(shape).reduce(1, Math::multiplyExact);
+        AtomicFile.write(path, out -> {
+            ZipOutputStream zip = new ZipOutputStream(out);
+            zip.setLevel(Deflater.NO_COMPRESSION); // an entry that is stored would need its checksum beforehand
+            zip.putNextEntry(new ZipEntry(name + SUFFIX));
+            CountingStream counted = new CountingStream(zip);
+            counted.write(header);
+            values.writeTo(counted);
+            if (counted.count != header.length + length) {
+                throw new IOException((counted.count - header.length) + " values were written for the shape "
+                        + Arrays.toString(shape));
+            }
+            zip.closeEntry();
+            zip.finish();
+            zip.flush();
+        });
+    }
+
+    /** Counts what goes through. */
+    private static final class CountingStream extends FilterOutputStream {
+        private long count;
+
+        CountingStream(OutputStream out) {
+            super(out);
+        }
+
+        @Override
+        public void write(int value) throws IOException {
+            out.write(value);
+            count++;
+        }
+
+        @Override
+        public void write(byte[] bytes, int from, int length) throws IOException {
+            out.write(bytes, from, length);
+            count += length;
+        }
+
+        /** The file goes on behind the entry. */
+        @Override
+        public void close() throws IOException {
+            flush();
         }
     }
 

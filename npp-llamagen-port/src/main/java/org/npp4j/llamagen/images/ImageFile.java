@@ -7,6 +7,7 @@ import java.nio.file.FileSystemException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 
 /**
  * Reads PNG and JPEG pictures as Pillow's {@code Image.open(file).convert("RGB")} does, to the pixel.
@@ -54,6 +55,32 @@ public final class ImageFile {
      * @throws IOException if the file cannot be read
      */
     public static PixelImages read(Path file) throws IOException {
+        return decode(file, bytes(file));
+    }
+
+    /**
+     * Reads a picture, of a grey one the one channel that it has.
+     *
+     * @param file a PNG or JPEG file
+     * @return [1, 1, H, W] of a file of grey without alpha and palette: the channel that {@link #read} gives three times;
+     *     else what {@link #read} gives
+     * @throws IOException see {@link #read}
+     */
+    public static PixelImages readGreyOrColour(Path file) throws IOException {
+        byte[] bytes = bytes(file);
+        PixelImages colours = decode(file, bytes);
+        boolean grey = JpegImage.starts(bytes) ? JpegImage.isGrey(bytes) : PngImage.isGrey(bytes);
+        return grey
+                ? new PixelImages(
+                        1,
+                        1,
+                        colours.height(),
+                        colours.width(),
+                        Arrays.copyOf(colours.array(), colours.height() * colours.width()))
+                : colours;
+    }
+
+    private static byte[] bytes(Path file) throws IOException {
         if (Files.isDirectory(file)) {
             throw failure(file, "it is a folder, not a picture", null);
         }
@@ -70,6 +97,10 @@ public final class ImageFile {
         if (bytes.length == 0) {
             throw failure(file, "it is empty. Get it again, or remove it", null);
         }
+        return bytes;
+    }
+
+    private static PixelImages decode(Path file, byte[] bytes) throws IOException {
         try {
             if (JpegImage.starts(bytes)) {
                 return JpegImage.read(bytes);

@@ -1,6 +1,5 @@
 package org.npp4j.llamagen.images;
 
-import java.awt.image.BufferedImage;
 import java.io.Closeable;
 import java.io.IOException;
 import java.nio.file.FileSystemException;
@@ -11,7 +10,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
-import javax.imageio.ImageIO;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -23,7 +21,8 @@ import org.npp4j.llamagen.files.Sha256;
 
 /**
  * Many images of one size, read a few at a time: from an .npz file ({@value #MEMBER}) or an .npy file with uint8 [N, H, W, C],
- * or from a folder of PNG and JPEG files, also in folders within, sorted by their path.
+ * or from a folder of PNG and JPEG files, also in folders within, sorted by their path and decoded by {@link ImageFile}.
+ * Whether they are grey or in colour is what the first of them is; grey ones among those in colour get three equal channels.
  */
 public final class ImageSource implements Closeable {
     /** The array of an .npz file that holds the images. */
@@ -163,12 +162,8 @@ public final class ImageSource implements Closeable {
         byte[] pixels = null;
         for (int i = 0; i < images; i++) {
             Path file = files.get(next + i);
-            BufferedImage picture = read(file);
-            int[] found = {
-                picture.getRaster().getNumBands() == 1 && isPlainGrey(picture) ? 1 : COLOURS,
-                picture.getHeight(),
-                picture.getWidth()
-            };
+            PixelImages picture = ImageFile.readGreyOrColour(file);
+            int[] found = {picture.channels(), picture.height(), picture.width()};
             if (size == null) {
                 size = found;
             }
@@ -183,51 +178,11 @@ public final class ImageSource implements Closeable {
             if (pixels == null) {
                 pixels = new byte[Math.multiplyExact(images, length)];
             }
-            copy(picture, found[0] == 1, size[0], pixels, i * length);
+            byte[] values = (size[0] == 1 ? picture : picture.toColour()).array();
+            System.arraycopy(values, 0, pixels, i * length, length);
         }
         next += images;
         return new PixelImages(images, size[0], size[1], size[2], pixels);
-    }
-
-    private static BufferedImage read(Path file) throws IOException {
-        BufferedImage picture;
-        try {
-            picture = ImageIO.read(file.toFile());
-        } catch (IOException | RuntimeException e) {
-            FileSystemException failure =
-                    new FileSystemException(file.toString(), null, "the image is damaged (" + e.getMessage() + ")");
-            failure.initCause(e);
-            throw failure;
-        }
-        if (picture == null) {
-            throw new FileSystemException(file.toString(), null, "this is no image that can be read: PNG or JPEG");
-        }
-        return picture;
-    }
-
-    private static boolean isPlainGrey(BufferedImage picture) {
-        return picture.getType() == BufferedImage.TYPE_BYTE_GRAY;
-    }
-
-    /** Grey samples are taken as they are: Java would convert them between colour spaces. */
-    private static void copy(BufferedImage picture, boolean grey, int channels, byte[] to, int start) {
-        int height = picture.getHeight();
-        int width = picture.getWidth();
-        int plane = height * width;
-        int[] line = new int[width];
-        for (int y = 0; y < height; y++) {
-            if (grey) {
-                picture.getRaster().getSamples(0, y, width, 1, 0, line);
-            } else {
-                picture.getRGB(0, y, width, 1, line, 0, width);
-            }
-            for (int c = 0; c < channels; c++) {
-                int shift = grey ? 0 : 8 * (COLOURS - 1 - c);
-                for (int x = 0; x < width; x++) {
-                    to[start + c * plane + y * width + x] = (byte) (line[x] >> shift);
-                }
-            }
-        }
     }
 
     private static String words(int[] size) {

@@ -67,6 +67,13 @@ final class JpegImage {
         return image.decode();
     }
 
+    /** Whether a picture has one channel; its header must be readable. */
+    static boolean isGrey(byte[] file) throws IOException {
+        JpegImage image = new JpegImage(file);
+        image.readHeader();
+        return image.componentIds.length == 1;
+    }
+
     /** Reads the segments up to the first scan and copies those that concern the pixels. */
     private void readHeader() throws IOException {
         keep(0, 2);

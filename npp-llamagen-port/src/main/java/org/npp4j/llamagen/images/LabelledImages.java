@@ -2,14 +2,11 @@ package org.npp4j.llamagen.images;
 
 import java.io.FileNotFoundException;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.util.Arrays;
-import java.util.HexFormat;
 import java.util.List;
+import org.npp4j.llamagen.files.Sha256;
 
 /**
  * Images with one class each. Immutable.
@@ -165,21 +162,10 @@ public final class LabelledImages {
      * @return 64 hexadecimal digits
      */
     public String sha256() {
-        MessageDigest digest;
-        try {
-            digest = MessageDigest.getInstance("SHA-256");
-        } catch (NoSuchAlgorithmException e) {
-            throw new IllegalStateException("Every Java platform has SHA-256, this one does not", e);
-        }
-        digest.update(bigEndian(images.count(), images.channels(), images.height(), images.width()));
-        digest.update(images.toBytes());
-        digest.update(bigEndian(labels));
-        return HexFormat.of().formatHex(digest.digest());
-    }
-
-    private static byte[] bigEndian(int... values) {
-        ByteBuffer bytes = ByteBuffer.allocate(Math.multiplyExact(4, values.length));
-        bytes.asIntBuffer().put(values);
-        return bytes.array();
+        return new Sha256()
+                .add(images.count(), images.channels(), images.height(), images.width())
+                .add(images.toBytes())
+                .add(labels)
+                .hex();
     }
 }

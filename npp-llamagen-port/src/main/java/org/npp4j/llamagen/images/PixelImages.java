@@ -12,6 +12,8 @@ import org.nd4j.linalg.factory.Nd4j;
  * {@link #fromSignedUnit(INDArray)} convert as the published pipeline does, and a round trip changes no pixel. Immutable.
  */
 public final class PixelImages {
+    private static final int COLOURS = 3;
+
     private final int count;
     private final int channels;
     private final int height;
@@ -108,6 +110,55 @@ public final class PixelImages {
             }
         }
         return interleaved;
+    }
+
+    /**
+     * Grey images, as Pillow's {@code convert("L")} makes them: (19595 R + 38470 G + 7471 B + 2^15) / 2^16, rounded down.
+     *
+     * @return [B, 1, H, W]; this, if there is one channel already
+     * @throws IllegalStateException if there are neither 1 nor 3 channels
+     */
+    public PixelImages toGrey() {
+        if (channels == 1) {
+            return this;
+        }
+        requireColours();
+        int plane = height * width;
+        byte[] grey = new byte[count * plane];
+        for (int i = 0; i < grey.length; i++) {
+            int red = i / plane * COLOURS * plane + i % plane;
+            grey[i] = (byte) (19595 * (pixels[red] & 0xff)
+                            + 38470 * (pixels[red + plane] & 0xff)
+                            + 7471 * (pixels[red + 2 * plane] & 0xff)
+                            + (1 << 15)
+                    >> 16);
+        }
+        return new PixelImages(count, 1, height, width, grey);
+    }
+
+    /**
+     * Colour images.
+     *
+     * @return [B, 3, H, W]: of one channel three equal ones; this, if there are three already
+     * @throws IllegalStateException if there are neither 1 nor 3 channels
+     */
+    public PixelImages toColour() {
+        if (channels != 1) {
+            requireColours();
+            return this;
+        }
+        int plane = height * width;
+        byte[] colours = new byte[Math.multiplyExact(COLOURS, pixels.length)];
+        for (int i = 0; i < count * COLOURS; i++) {
+            System.arraycopy(pixels, i / COLOURS * plane, colours, i * plane, plane);
+        }
+        return new PixelImages(count, COLOURS, height, width, colours);
+    }
+
+    private void requireColours() {
+        if (channels != COLOURS) {
+            throw new IllegalStateException("Only images of 1 or 3 channels have colours, not " + this);
+        }
     }
 
     /**

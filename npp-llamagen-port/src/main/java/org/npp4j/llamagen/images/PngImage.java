@@ -23,6 +23,9 @@ final class PngImage {
     /** Length and type before a chunk's data, checksum behind it. */
     private static final int AROUND_DATA = 12;
 
+    /** Where it is in every file: in the first chunk. */
+    private static final int COLOUR_TYPE = SIGNATURE.length + 8 + 9;
+
     private static final int GREY = 0;
     private static final int COLOUR = 2;
     private static final int PALETTE = 3;
@@ -60,6 +63,11 @@ final class PngImage {
         PngImage image = new PngImage(file);
         image.readChunks();
         return image.decode();
+    }
+
+    /** Whether a picture has one channel, no palette and no alpha; it must have been read. */
+    static boolean isGrey(byte[] file) {
+        return file[COLOUR_TYPE] == GREY;
     }
 
     /** Reads up to the last chunk of pixels. What follows does not matter, not even if it is missing. */

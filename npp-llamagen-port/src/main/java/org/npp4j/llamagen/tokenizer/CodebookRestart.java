@@ -6,13 +6,15 @@ import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
+import org.nd4j.shade.jackson.annotation.JsonProperty;
 
 /**
  * Moves codes that are hardly chosen to latents of the present batch, so that the whole codebook learns. Every
  * {@value #PERIOD} iterations a code moves whose share of the choices, averaged over about the last {@value #MEMORY}
  * iterations, is below {@value #LEAST} of an equal share. At the end of training nothing moves.
  *
- * <p>What it remembers begins anew when training is resumed.
+ * <p>What it remembers is {@link #state()}: who resumes a training keeps it with the checkpoint and gives it to {@link
+ * #restore}, else the counts begin anew and other codes move.
  *
  * <p>Source: Dhariwal et al., "Jukebox" (arXiv 2005.00341), section 3.1, random restarts.
  */
@@ -43,6 +45,51 @@ public final class CodebookRestart extends BaseTrainingListener {
         return restarted;
     }
 
+    /**
+     * What a restart decides from.
+     *
+     * @param choices of each code, averaged; null before the first iteration
+     * @param seen iterations
+     * @param restarted codes that were moved so far
+     */
+    public record State(
+            @JsonProperty("choices") double[] choices,
+            @JsonProperty("seen") int seen,
+            @JsonProperty("restarted") long restarted) {
+        /**
+         * Copies the choices.
+         *
+         * @param choices of each code, or null
+         * @param seen iterations
+         * @param restarted codes that were moved
+         */
+        public State {
+            choices = choices == null ? null : choices.clone();
+        }
+
+        /** {@return a copy of the choices of each code; null before the first iteration} */
+        @Override
+        public double[] choices() {
+            return choices == null ? null : choices.clone();
+        }
+    }
+
+    /** {@return what it remembers, to be kept with a checkpoint} */
+    public State state() {
+        return new State(choices, seen, restarted);
+    }
+
+    /**
+     * Goes on where another listener was. The next iteration refuses choices of another number of codes.
+     *
+     * @param state of a listener after the iteration that the network is at
+     */
+    public void restore(State state) {
+        choices = state.choices();
+        seen = state.seen();
+        restarted = state.restarted();
+    }
+
     @Override
     public void iterationDone(Model model, int iteration, int epoch) {
         if (iteration > lastIteration || !(model instanceof ComputationGraph network)) {
@@ -52,6 +99,10 @@ public final class CodebookRestart extends BaseTrainingListener {
         INDArray codes = quantizer.getParam(VectorQuantizer.CODES);
         if (choices == null) {
             choices = new double[(int) codes.size(0)];
+        }
+        if (choices.length != codes.size(0)) {
+            throw new IllegalStateException("The restored state is of " + choices.length + " codes, the network has "
+                    + codes.size(0) + ". Restore the state that was saved with it");
         }
         for (int v = 0; v < choices.length; v++) {
             choices[v] *= 1 - 1.0 / MEMORY;

@@ -65,6 +65,22 @@ public final class TokenizerFile {
         }
     }
 
+    /**
+     * The sizes of the VQ tokenizer in a checkpoint, told from its tensors, all of which must be there. No weights are read.
+     *
+     * @param file a VQ checkpoint, .pt or .safetensors
+     * @return its sizes
+     * @throws IOException if the file is missing, damaged, or holds no VQ tokenizer
+     */
+    public static VqConfig sizes(Path file) throws IOException {
+        try (TensorFile open = TensorFile.open(file)) {
+            VqCheckpoint checkpoint = VqCheckpoint.of(open);
+            VqConfig sizes = checkpoint.config();
+            checkpoint.requireFits(sizes);
+            return sizes;
+        }
+    }
+
     /** The first byte that is no white space, or -1. */
     private static int firstByte(Path file) throws IOException {
         try (InputStream in = new BufferedInputStream(Files.newInputStream(file))) {

@@ -107,7 +107,7 @@ final class VqCheckpoint {
      * @throws IOException if a tensor is missing, unexpected or of another shape (all are listed), or cannot be read
      */
     VqNetworks load(VqConfig config) throws IOException {
-        CheckpointWeights.requireFit(file, weights, VqModule.shapes(config), () -> hint(config));
+        requireFits(config);
         VqNetworks networks = VqNetworks.unset(config);
         for (Map.Entry<String, INDArray> target : networks.weights().entrySet()) {
             if (!(weights.get(target.getKey()) instanceof StoredTensor stored)) {
@@ -117,6 +117,16 @@ final class VqCheckpoint {
         }
         networks.codebookChanged();
         return networks;
+    }
+
+    /**
+     * Compares the tensors with those that a tokenizer has.
+     *
+     * @param config its sizes
+     * @throws IOException if a tensor is missing, unexpected or of another shape; all are listed
+     */
+    void requireFits(VqConfig config) throws IOException {
+        CheckpointWeights.requireFit(file, weights, VqModule.shapes(config), () -> hint(config));
     }
 
     private String hint(VqConfig config) {

@@ -191,6 +191,32 @@ public record VqConfig(
     }
 
     /**
+     * Floating-point operations of one image into codes: two for each multiplication with its addition, in convolutions,
+     * attention and the search for the nearest code.
+     *
+     * @param height of the image in pixels
+     * @param width of the image in pixels
+     * @return operations
+     * @throws IllegalArgumentException if the downsampling does not divide them
+     */
+    public double encodeOperations(int height, int width) {
+        double search = 2.0 * grid(height, width).tokens() * codebookSize * codebookDim;
+        return VqModule.operations(VqModule.encoder(this), (double) height * width) + search;
+    }
+
+    /**
+     * Floating-point operations of the codes of one image into pixels.
+     *
+     * @param height of the image in pixels
+     * @param width of the image in pixels
+     * @return operations
+     * @throws IllegalArgumentException if the downsampling does not divide them
+     */
+    public double decodeOperations(int height, int width) {
+        return VqModule.operations(VqModule.decoder(this), grid(height, width).tokens());
+    }
+
+    /**
      * Reads a file.
      *
      * @param file JSON

@@ -1,6 +1,7 @@
 package org.npp4j.llamagen.tokenizer;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -130,6 +131,28 @@ record VqModule(Kind kind, String name, int in, int out) {
             }
         }
         return shapes;
+    }
+
+    /**
+     * Operations of a chain: two for each multiplication of a convolution or of attention with its addition.
+     *
+     * @param modules of an encoder or decoder
+     * @param positions pixels that the first module takes
+     */
+    static double operations(List<VqModule> modules, double positions) {
+        double sum = 0;
+        double now = positions;
+        for (VqModule module : modules) {
+            now = module.kind == Kind.DOWNSAMPLING ? now / 4 : module.kind == Kind.UPSAMPLING ? now * 4 : now;
+            for (long[] shape : module.shapes().values()) {
+                if (shape.length == 4) {
+                    sum += 2 * now * Arrays.stream(shape).asDoubleStream().reduce(1, (a, b) -> a * b);
+                }
+            }
+            // scores of all pairs of positions, and sums of values by them
+            sum += module.kind == Kind.ATTENTION ? 4 * now * now * module.in : 0;
+        }
+        return sum;
     }
 
     private static void convolution(Map<String, long[]> shapes, String name, int side, int in, int out) {

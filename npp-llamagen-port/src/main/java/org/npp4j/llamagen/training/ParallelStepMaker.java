@@ -33,6 +33,7 @@ final class ParallelStepMaker implements StepMaker {
     private final RunPlan plan;
     private final int workers;
     private final GradientExchange exchange;
+    private final GlobalNormClipping clipping;
     private Fit fit;
 
     ParallelStepMaker(ComputationGraph network, RunPlan plan, int workers) {
@@ -40,11 +41,18 @@ final class ParallelStepMaker implements StepMaker {
         this.plan = plan;
         this.workers = workers;
         exchange = new GradientExchange(workers, plan::loss);
+        clipping = plan.clipping();
     }
 
     @Override
     public List<TrainingListener> listeners() {
-        return exchange.listeners(0);
+        return listeners(0, clipping);
+    }
+
+    private List<TrainingListener> listeners(int worker, GlobalNormClipping clippingOfWorker) {
+        List<TrainingListener> listeners = new ArrayList<>(exchange.listeners(worker));
+        listeners.add(clippingOfWorker);
+        return listeners;
     }
 
     @Override
@@ -63,6 +71,11 @@ final class ParallelStepMaker implements StepMaker {
     @Override
     public double loss() {
         return exchange.loss();
+    }
+
+    @Override
+    public double gradientNorm() {
+        return clipping.lastNorm();
     }
 
     @Override
@@ -171,21 +184,16 @@ final class ParallelStepMaker implements StepMaker {
             /** The network keeps its listeners; a copy has those that its moves need. */
             @Override
             protected void postInit() {
-                if (threadId == 0) {
-                    return;
+                if (threadId > 0) {
+                    replicatedModel.setListeners(listeners(threadId, plan.clipping()));
                 }
-                List<TrainingListener> listeners = new ArrayList<>(exchange.listeners(threadId));
-                if (plan.clipNorm() > 0) {
-                    listeners.add(new GlobalNormClipping(plan.clipNorm()));
-                }
-                replicatedModel.setListeners(listeners);
             }
 
             @Override
             protected void fit(MultiDataSet share) {
                 ComputationGraph replica = (ComputationGraph) replicatedModel;
                 try {
-                    StepRandom.begin(StepRandom.seed(plan.seed(), replica.getIterationCount()), threadId);
+                    StepMaker.seedRandom(plan.seed(), replica.getIterationCount(), threadId);
                     exchange.accumulation(threadId).fit(replica, share, plan.microBatch());
                 } catch (RuntimeException | Error e) {
                     Fit.this.fail(e);

@@ -17,6 +17,7 @@ import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.npp4j.layers.kernel.Precision;
+import org.npp4j.schedule.GlobalNormClipping;
 
 /**
  * What a {@link Trainer} trains and how: a kind of network with its loss, and the settings that decide the result, except the
@@ -34,6 +35,11 @@ public interface RunPlan {
 
     /** {@return largest global norm of the gradients, 0 for no clipping} */
     double clipNorm();
+
+    /** {@return a new listener that clips gradients as planned; without clipping it only measures their norm} */
+    default GlobalNormClipping clipping() {
+        return new GlobalNormClipping(clipNorm() > 0 ? clipNorm() : Double.MAX_VALUE);
+    }
 
     /** {@return decay of the moving average of the weights, 0 for none} */
     double averageDecay();

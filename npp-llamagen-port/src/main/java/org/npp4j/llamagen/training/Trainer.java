@@ -22,7 +22,6 @@ import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
 import org.npp4j.schedule.DivergenceGuard;
-import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.TrainingDivergedException;
 import org.npp4j.schedule.WeightAverage;
@@ -50,6 +49,8 @@ import org.slf4j.LoggerFactory;
  * <p>{@link #run} blocks; {@link #stop} ends it from any thread, after the step at hand and with a checkpoint.
  * Deeplearning4j's listeners see iterations and epochs as in {@code fit(iterator)}; with parts, {@code model.batchSize()} is
  * that of the last part.
+ *
+ * <p>Several workers can share each batch: {@link Builder#workers}. A cluster can: {@link Builder#stepMaker}.
  */
 public final class Trainer {
     private static final Logger log = LoggerFactory.getLogger(Trainer.class);
@@ -69,7 +70,6 @@ public final class Trainer {
     private final ComputationGraph network;
     private final StepMaker stepMaker;
     private final WeightAverage average;
-    private final GlobalNormClipping clipping;
 
     private int step;
     private int epoch;
@@ -93,8 +93,6 @@ public final class Trainer {
         stopAfter = builder.stopAfter;
         recompute = builder.recompute;
         workers = builder.workers;
-        // without clipping it only measures
-        clipping = new GlobalNormClipping(plan.clipNorm() > 0 ? plan.clipNorm() : Double.MAX_VALUE);
         if (data.batchesPerEpoch() < 1) {
             throw new IllegalArgumentException(
                     "An epoch of the data has no batch. Use a smaller global_batch_size, which is " + plan.batchSize());
@@ -108,15 +106,14 @@ public final class Trainer {
         plan.steps(data.batchesPerEpoch());
         network = builder.origin.network(this);
         average = plan.averageDecay() > 0 ? builder.origin.average(this) : null;
-        stepMaker = workers == 1 ? new SingleStepMaker(network, plan) : new ParallelStepMaker(network, plan, workers);
+        stepMaker = builder.stepMaker.create(network, plan, workers);
         listen(builder.listeners);
     }
 
-    /** Order matters: the whole batch's gradient is there before it is checked, and checked before it is clipped. */
+    /** Order matters: the whole batch's gradient is there, perhaps clipped, before it is checked. */
     private void listen(List<TrainingListener> further) {
         List<TrainingListener> listeners = new ArrayList<>(stepMaker.listeners());
         listeners.add(new DivergenceGuard(() -> lastCheckpoint, model -> stepMaker.loss(), plan.largestLoss()));
-        listeners.add(clipping);
         if (average != null) {
             listeners.add(average);
         }
@@ -297,7 +294,7 @@ public final class Trainer {
                 rate,
                 stepMaker.loss(),
                 network.score(),
-                clipping.lastNorm(),
+                stepMaker.gradientNorm(),
                 count,
                 took);
     }
@@ -442,6 +439,7 @@ public final class Trainer {
         private int stopAfter = Integer.MAX_VALUE;
         private boolean recompute;
         private int workers = 1;
+        private StepMaker.Factory stepMaker = StepMaker.LOCAL;
         private Origin origin = trainer -> trainer.newNetwork(null);
 
         /**
@@ -565,6 +563,17 @@ public final class Trainer {
                 throw new IllegalArgumentException("A run needs at least 1 worker, got " + workers);
             }
             this.workers = workers;
+            return this;
+        }
+
+        /**
+         * Has the steps made elsewhere than on this machine. Default: {@link StepMaker#LOCAL}.
+         *
+         * @param stepMaker decides how
+         * @return this
+         */
+        public Builder stepMaker(StepMaker.Factory stepMaker) {
+            this.stepMaker = Objects.requireNonNull(stepMaker, "What makes the steps is null");
             return this;
         }
 

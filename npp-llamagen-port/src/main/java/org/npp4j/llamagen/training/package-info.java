@@ -1,7 +1,8 @@
 /**
- * Training of the LlamaGen GPTs, to be left alone for days.
+ * Training of the LlamaGen GPTs, and of other networks by the same loop, to be left alone for days.
  *
- * <p>{@link org.npp4j.llamagen.training.TrainingPlan} is everything that decides a result but the data, {@link
+ * <p>{@link org.npp4j.llamagen.training.TrainingPlan} is everything that decides a GPT but the data, {@link
+ * org.npp4j.llamagen.training.RunPlan} what the loop needs to know of any plan, {@link
  * org.npp4j.llamagen.training.Trainer} the loop, {@link org.npp4j.llamagen.training.TrainingCheckpoint} what a run needs to
  * go on as if nothing had happened.
  *

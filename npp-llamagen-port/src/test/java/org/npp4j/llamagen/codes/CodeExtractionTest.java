@@ -29,6 +29,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 import org.npp4j.llamagen.codes.CodeSetDescription.Skipped;
 import org.npp4j.llamagen.files.NpyFile;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.CropPlan;
 import org.npp4j.llamagen.images.ImageFile;
 import org.npp4j.llamagen.images.ImageFolder;
@@ -82,7 +83,7 @@ class CodeExtractionTest {
             assertEquals("imagenet8", made.name());
             assertEquals(List.of(), made.skipped());
             assertEquals(plan, made.crops().plan());
-            assertEquals(Sha256.ofFile(book), made.tokenizer().sha256());
+            assertEquals(Sha256.of(book), made.tokenizer().sha256());
             assertFalse(Files.exists(to.resolve(CodeSetWriter.SKIPPED)));
             ImageFolder pictures = ImageFolder.list(data);
             ImageTokenizer tokenizer = TokenizerFile.load(book);

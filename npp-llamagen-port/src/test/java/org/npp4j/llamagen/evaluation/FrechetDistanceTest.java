@@ -132,4 +132,17 @@ class FrechetDistanceTest {
                 assertThrows(IllegalArgumentException.class, executable).getMessage();
         assertTrue(message.contains(part), message);
     }
+
+    /** With S2 = 4 S1 the distance is tr S1 (1 + 4 - 2 x 2). Many features: libraries take other paths for large matrices. */
+    @Test
+    void manyFeaturesOfScaledCovariances() {
+        int width = 600;
+        INDArray values = Nd4j.randn(DataType.DOUBLE, 900, width);
+        INDArray covariance = values.transpose().mmul(values).divi(900);
+        INDArray mean = Nd4j.zeros(DataType.DOUBLE, width);
+        double distance = FrechetDistance.between(
+                FeatureStatistics.of(mean, covariance), FeatureStatistics.of(mean, covariance.mul(4)));
+        double trace = Nd4j.diag(covariance).sumNumber().doubleValue();
+        assertEquals(trace, distance, 1e-8 * trace);
+    }
 }

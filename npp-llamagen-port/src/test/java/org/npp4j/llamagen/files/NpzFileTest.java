@@ -160,4 +160,24 @@ class NpzFileTest {
         }
         return file;
     }
+
+    @Test
+    void writesOneArrayOfBytes(@TempDir Path folder) throws IOException {
+        Path file = folder.resolve("bytes.npz");
+        NpzFile.writeUint8(file, "arr_0", new long[] {2, 3}, out -> {
+            out.write(new byte[] {0, 1, 2, (byte) 200});
+            out.write(255);
+            out.write(7);
+        });
+        try (NpzFile npz = NpzFile.open(file)) {
+            assertEquals(Set.of("arr_0"), npz.names());
+            INDArray read = npz.array("arr_0");
+            assertEquals(DataType.UINT8, read.dataType());
+            assertArrayEquals(new int[][] {{0, 1, 2}, {200, 255, 7}}, read.toIntMatrix());
+        }
+        FileSystemException wrong = assertThrows(
+                FileSystemException.class,
+                () -> NpzFile.writeUint8(file, "arr_0", new long[] {3}, out -> out.write(new byte[2])));
+        assertEquals("2 values were written for the shape [3]", wrong.getReason());
+    }
 }

@@ -119,6 +119,15 @@ class ImageSourceTest {
             assertEquals(1, flat.channels());
             assertEquals(77, flat.pixel(0, 0, 3, 4), 1);
         }
+        // behind one in colour they have three channels; the pixels are those of every other reader
+        PixelImages colours = new PixelImages(1, 3, 8, 8, random(192));
+        new PngSheet.Builder().columns(1).gap(0).build().write(pictures.resolve("-.png"), colours);
+        try (ImageSource images = ImageSource.open(pictures)) {
+            PixelImages all = images.next(9);
+            assertEquals(colours, all.select(0));
+            assertEquals(grey.toColour(), all.select(1));
+            assertEquals(ImageFile.read(pictures.resolve("1.jpeg")), all.select(2));
+        }
     }
 
     @Test
@@ -143,7 +152,7 @@ class ImageSourceTest {
         try (ImageSource images = ImageSource.open(mixed)) {
             assertTrue(assertThrows(FileSystemException.class, () -> images.next(1))
                     .getReason()
-                    .contains("no image that can be read"));
+                    .contains("no picture of a known kind"));
         }
     }
 

@@ -3,6 +3,7 @@ package org.npp4j.llamagen.images;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -93,5 +94,26 @@ class PixelImagesTest {
     private static void assertMessage(String part, Executable action) {
         String message = assertThrows(IllegalArgumentException.class, action).getMessage();
         assertTrue(message.contains(part), message);
+    }
+
+    @Test
+    void greyAsPillowMakesIt() {
+        // what Pillow 11 gives for these four colours
+        byte[] pixels = {
+            (byte) 255, 10, 1, (byte) 250, // red
+            (byte) 255, (byte) 200, 2, 0, // green
+            (byte) 255, 30, 3, 77 // blue
+        };
+        PixelImages colours = new PixelImages(1, 3, 2, 2, pixels);
+        PixelImages grey = colours.toGrey();
+        assertEquals(new PixelImages(1, 1, 2, 2, new byte[] {(byte) 255, 124, 2, 84}), grey);
+        assertSame(grey, grey.toGrey());
+        assertSame(colours, colours.toColour());
+        PixelImages twice = new PixelImages(2, 1, 1, 2, new byte[] {1, 2, 3, 4}).toColour();
+        assertEquals(new PixelImages(2, 3, 1, 2, new byte[] {1, 2, 1, 2, 1, 2, 3, 4, 3, 4, 3, 4}), twice);
+        assertEquals(new PixelImages(2, 1, 1, 2, new byte[] {1, 2, 3, 4}), twice.toGrey());
+        PixelImages other = new PixelImages(1, 2, 1, 1, new byte[2]);
+        assertThrows(IllegalStateException.class, other::toGrey);
+        assertThrows(IllegalStateException.class, other::toColour);
     }
 }

@@ -2,7 +2,6 @@ package org.npp4j.llamagen.training;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -27,12 +26,7 @@ import org.npp4j.schedule.TrainingDivergedException;
 class ParallelTrainerTest {
     /** Everything but chance: stages, schedule, clipping that bites, weight decay, the moving average, parts of shares. */
     @ParameterizedTest
-    @CsvSource({
-        "2, 6, '2:2,1:3', false",
-        "3, 1, '2:2,1:3', false",
-        "2, 6, '4:5it,2:7it,1:10it', false",
-        "2, 2, '2:2,1:3', true"
-    })
+    @CsvSource({"3, 1, '2:2,1:3', false", "2, 6, '4:5it,2:7it,1:10it', false", "2, 2, '2:2,1:3', true"})
     void makeTheStepsOfOne(int workers, int microBatch, String stages, boolean recompute) {
         TrainingPlan plan = SmallRuns.plan()
                 .stages(PatchStages.parse(stages))
@@ -126,7 +120,7 @@ class ParallelTrainerTest {
         assertEquals(whole.step(), alone.step(), "another number of workers can go on");
     }
 
-    /** The same image twice, one for each worker: equal shares, but for what is dropped. */
+    /** A run repeats, and two workers draw other numbers than one. */
     @Test
     void workersDropDifferently() {
         TrainingPlan plan = SmallRuns.plan().batchSize(2).microBatch(2).build();
@@ -148,7 +142,7 @@ class ParallelTrainerTest {
         Trainer tested = SmallRuns.trainer(plan)
                 .workers(2)
                 .testData(SmallRuns.data(plan, 10, true))
-                .checkpoints(SmallRuns.every(1, folder))
+                .checkpoints(SmallRuns.every(5, folder))
                 .listeners(new BaseTrainingListener() {
                     @Override
                     public void onEpochStart(Model model) {
@@ -176,7 +170,7 @@ class ParallelTrainerTest {
                 0,
                 SmallGpts.difference(
                         untested.network().params(), tested.network().params()));
-        assertEquals(12, TrainingCheckpoint.list(folder).size());
+        assertEquals(3, TrainingCheckpoint.list(folder).size());
     }
 
     @Test
@@ -227,9 +221,6 @@ class ParallelTrainerTest {
                         .workers(0))
                 .getMessage()
                 .contains("at least 1 worker"));
-        Trainer trainer = SmallRuns.run(
-                new Trainer.Builder(plan, SmallRuns.data(plan)).workers(2).stopAfter(1));
-        assertSame(plan, trainer.plan());
     }
 
     private static final class Steps implements TrainingObserver {

@@ -23,6 +23,7 @@ import java.util.Map;
  * @param environment machine, versions, backend
  * @param determinism a sentence: which figures repeat with the same seed
  * @param pictures title to file name of each sample sheet
+ * @param ecar of the ECAR; null if none was trained
  */
 @JsonInclude(Include.NON_NULL)
 public record QuickstartReport(
@@ -35,7 +36,8 @@ public record QuickstartReport(
         Map<String, Object> settings,
         RunEnvironment environment,
         String determinism,
-        Map<String, String> pictures) {
+        Map<String, String> pictures,
+        EcarResult ecar) {
 
     /**
      * The data of a run.

@@ -69,6 +69,10 @@ public final class ReportPage {
 
         page.put("sheets", sheets.stream().map(PageParts::sheet).toList());
         page.put("classNames", report.data().classNames());
+        page.put("hasEcar", report.ecar() != null);
+        if (report.ecar() != null) {
+            page.put("ecar", ecar(report.ecar()));
+        }
         page.put("cost", cost(ntp, npp, report.ratio()));
         page.put("stages", stages(report));
         page.put("curveTables", List.of(curveTable("NTP", ntp.curve()), curveTable("NPP", npp.curve())));
@@ -79,6 +83,41 @@ public final class ReportPage {
         page.put("totalSeconds", seconds(report.totalSeconds()));
         page.put("peakRssGib", fixed(report.peakRssGib(), 2));
         return page;
+    }
+
+    private static Map<String, Object> ecar(EcarResult ecar) {
+        Map<String, Object> figures = new LinkedHashMap<>();
+        figures.put("Training time", seconds(ecar.trainSeconds()));
+        figures.put("Training operations, GFLOP", fixed(ecar.trainGflop(), 0));
+        figures.put("Images trained on", count(ecar.trainImages()) + ", " + ecar.epochs() + " epochs");
+        figures.put("Parameters", count(ecar.parameters()));
+        figures.put("Test velocity loss", fixed(ecar.testLoss(), 4));
+        figures.put("Test velocity loss of the average", fixed(ecar.averageTestLoss(), 4));
+        figures.put("Operations of an image drawn, GFLOP", fixed(ecar.drawGflop(), 3));
+        figures.put("Time of an image drawn, ms", fixed(1e3 * ecar.drawSeconds(), 1));
+        if (ecar.drawn() != null) {
+            figures.put(
+                    "FID(" + ecar.drawn().network() + ") of "
+                            + count(ecar.drawn().images()) + " drawn against "
+                            + count(ecar.drawn().referenceImages()) + " test images",
+                    fixed(ecar.drawn().fid(), 2));
+            figures.put(
+                    "Drawn images that " + ecar.drawn().network() + " assigns to the class asked for (test images: "
+                            + percent(ecar.drawn().referenceAgreement()) + ")",
+                    percent(ecar.drawn().classifierAgreement()));
+        }
+        figures.put("Model file", ecar.modelFile());
+        return Map.of(
+                "nature",
+                ecar.nature(),
+                "model",
+                ecar.model(),
+                "figures",
+                rows(figures),
+                "settings",
+                rows(ecar.settings()),
+                "sheet",
+                PageParts.sheet(ecar.sheet()));
     }
 
     private static List<Map<String, Object>> cost(TrainedModel ntp, TrainedModel npp, QuickstartReport.Ratio ratio) {

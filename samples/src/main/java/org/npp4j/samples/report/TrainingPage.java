@@ -63,7 +63,9 @@ public final class TrainingPage {
         page.put("sheets", report.sheets().stream().map(PageParts::sheet).toList());
         page.put("hasSheets", !report.sheets().isEmpty());
         page.put("sheetNote", report.sheetNote());
-        page.put("lossName", report.loss().name());
+        page.put(
+                "lossName",
+                report.loss().patches() ? "Loss, nats per token" : report.loss().name());
         page.put("lossNote", report.loss().note());
         page.put("patches", report.loss().patches());
         page.put("stageColumns", report.stages().columns());
@@ -85,7 +87,11 @@ public final class TrainingPage {
         training.put("seconds", points.stream().map(TrainingPoint::seconds).toList());
         training.put("tflop", points.stream().map(point -> point.gflop() / KILO).toList());
         training.put("loss", withGaps(points.stream().map(TrainingPoint::loss).toList()));
-        training.put("patchSide", points.stream().map(TrainingPoint::patchSide).toList());
+        training.put(
+                "patchSide",
+                points.stream()
+                        .map(point -> report.loss().patches() ? point.patchSide() : 0)
+                        .toList());
         runs.add(training);
         tests(report, "Test", CheckpointPoint::testLoss, runs);
         tests(report, "Test of the average", CheckpointPoint::averageTestLoss, runs);
@@ -111,7 +117,9 @@ public final class TrainingPage {
         test.put("seconds", points.stream().map(CheckpointPoint::seconds).toList());
         test.put("tflop", points.stream().map(point -> point.gflop() / KILO).toList());
         test.put("loss", withGaps(points.stream().map(tested).toList()));
-        test.put("patchSide", points.stream().map(point -> 1).toList());
+        test.put(
+                "patchSide",
+                points.stream().map(point -> report.loss().patches() ? 1 : 0).toList());
         runs.add(test);
     }
 

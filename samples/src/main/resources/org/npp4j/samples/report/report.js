@@ -2,7 +2,12 @@
   "use strict";
   var runs = JSON.parse(document.getElementById("curves").textContent);
   var charts = Array.from(document.querySelectorAll(".plot")).map(function (element) {
-    return { element: element, key: element.dataset.key, label: element.dataset.label };
+    return {
+      element: element,
+      key: element.dataset.key,
+      label: element.dataset.label,
+      loss: element.dataset.loss || "Loss, nats per token",
+    };
   });
 
   function color(name) {
@@ -64,9 +69,9 @@
 
   function series(stage) {
     return {
-      label: stage.model + ", p = " + stage.patchSide,
+      label: stage.model + (stage.patchSide ? ", p = " + stage.patchSide : ""),
       stroke: color(stage.color),
-      width: stage.patchSide === 1 ? 2 : 1.25,
+      width: stage.patchSide <= 1 ? 2 : 1.25,
       dash: stage.dash,
       spanGaps: true,
       points: { show: stage.loss.length === 1 },
@@ -107,7 +112,7 @@
         width: width(chart.element),
         height: 340,
         scales: { x: { time: false } },
-        axes: [axis(chart.label), axis("Loss, nats per token")],
+        axes: [axis(chart.label), axis(chart.loss)],
         series: [{ label: chart.label, value: xValue }].concat(parts.map(series)),
         hooks: { draw: [drawSwitches(chart.key)] },
       },

@@ -74,7 +74,23 @@ final class MadeUpReport {
                         2,
                         ""),
                 "With the same seed on the same machine the losses and pictures repeat; times do not.",
-                Map.of("NTP", "ntp.png", "NPP", "npp.png", "Real images", "real.png"));
+                Map.of("NTP", "ntp.png", "NPP", "npp.png", "Real images", "real.png"),
+                new EcarResult(
+                        "A <reconstruction>.",
+                        "ECAR: 3 stages",
+                        Map.of("batch_size", 64),
+                        1_000_000,
+                        8,
+                        250,
+                        30_000,
+                        80_000,
+                        0.2456,
+                        0.2345,
+                        1.7,
+                        0.02,
+                        "ecar.pt",
+                        ntp.drawn(),
+                        new SampleSheet("ECAR", "ecar.png", "Ten images of each class drawn by the ECAR", picture(4))));
     }
 
     static List<SampleSheet> sheets() {

@@ -30,7 +30,7 @@ class ReportPageTest {
             found.add(references.group(1));
             assertTrue(references.group(1).startsWith("data:"), references.group(1));
         }
-        assertEquals(4, found.size(), "the icon and three pictures");
+        assertEquals(5, found.size(), "the icon and four pictures");
         String style = between(page, "<style>", "</style>");
         assertFalse(style.contains("@import") || style.contains("url("), style);
         assertTrue(markup.contains("default-src 'none'"));
@@ -87,11 +87,35 @@ class ReportPageTest {
                         report.settings(),
                         report.environment(),
                         report.determinism(),
-                        report.pictures()),
+                        report.pictures(),
+                        null),
                 MadeUpReport.sheets());
         JsonNode curves =
                 new ObjectMapper().readTree(between(html, "<script type=\"application/json\" id=\"curves\">", "<"));
         assertTrue(curves.get(0).path("loss").get(1).isNull());
+    }
+
+    @Test
+    void theEcarHasASectionOfItsOwn() {
+        QuickstartReport report = MadeUpReport.report();
+        assertTrue(markup.contains("<h2 id=\"h-ecar\">"), markup);
+        assertTrue(markup.contains("A &lt;reconstruction&gt;."), markup);
+        assertTrue(markup.contains("0.2345"), "test loss");
+        QuickstartReport without = new QuickstartReport(
+                report.ntp(),
+                report.npp(),
+                report.ratio(),
+                report.peakRssGib(),
+                report.totalSeconds(),
+                report.data(),
+                report.settings(),
+                report.environment(),
+                report.determinism(),
+                report.pictures(),
+                null);
+        String page = PageMarkup.withoutScripts(ReportPage.render(without, MadeUpReport.sheets()));
+        PageMarkup.assertClosed(page);
+        assertFalse(page.contains("ECAR"), page);
     }
 
     @Test
