@@ -4,7 +4,13 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.apache.spark.api.java.JavaSparkContext;
+import org.deeplearning4j.nn.api.Model;
+import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
+import org.deeplearning4j.nn.conf.graph.GraphVertex;
+import org.deeplearning4j.nn.conf.graph.LayerVertex;
+import org.deeplearning4j.nn.conf.layers.BaseLayer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.deeplearning4j.optimize.api.TrainingListener;
 import org.deeplearning4j.spark.api.RDDTrainingApproach;
 import org.deeplearning4j.spark.api.Repartition;
@@ -14,15 +20,21 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.api.MultiDataSet;
 import org.nd4j.linalg.indexing.INDArrayIndex;
 import org.nd4j.linalg.indexing.NDArrayIndex;
+import org.nd4j.linalg.learning.config.Sgd;
+import org.npp4j.layers.PatchAverage;
 import org.npp4j.llamagen.training.RunPlan;
 import org.npp4j.llamagen.training.StepMaker;
+import org.npp4j.schedule.GlobalNormClipping;
+import org.npp4j.schedule.StageScheduler;
 
 /**
  * Steps made by the workers of a Spark cluster: one {@code fit} of Deeplearning4j's SparkComputationGraph for each, with one
- * task for each share of the batch. Every worker clips the gradient of its share and moves its copy of the network; weights
- * and the optimizer's state are averaged. That is near, not equal, to the step of one worker with the whole batch.
+ * task for each share of the batch.
  *
- * <p>The driver's network never computes a gradient, so its listeners see {@code iterationDone} and epochs alone.
+ * <p>Its training master averages parameters. Averages of weights that AdamW has moved by the gradients of shares lag behind
+ * the step of the whole batch; so every worker puts the gradient of its share in the place of its weights ({@link
+ * WorkerHook}), and what is averaged is the gradient of the batch. The driver's network then makes one step with it, on
+ * which clipping, guard, AdamW and listeners work as ever. The network that travels is a twin without an optimizer.
  */
 final class SparkStepMaker implements StepMaker {
     private final ComputationGraph network;
@@ -30,7 +42,8 @@ final class SparkStepMaker implements StepMaker {
     private final JavaSparkContext context;
     private final WorkerTally tally;
     private final WorkerHook hook;
-    private final SparkComputationGraph graph;
+    private final GlobalNormClipping clipping;
+    private final SparkComputationGraph twin;
 
     SparkStepMaker(JavaSparkContext context, ComputationGraph network, RunPlan plan, int workers) {
         int share = plan.batchSize() / workers;
@@ -42,12 +55,13 @@ final class SparkStepMaker implements StepMaker {
         this.context = context;
         this.network = network;
         this.workers = workers;
+        clipping = plan.clipping();
         tally = new WorkerTally(context.sc());
         hook = new WorkerHook(plan, tally);
         ParameterAveragingTrainingMaster master = new ParameterAveragingTrainingMaster.Builder(workers, share)
                 .batchSizePerWorker(share)
                 .averagingFrequency(1)
-                .saveUpdater(true)
+                .saveUpdater(false)
                 .workerPrefetchNumBatches(0)
                 .rddTrainingApproach(RDDTrainingApproach.Direct)
                 // a batch comes in one partition for each worker; it is used once
@@ -56,42 +70,60 @@ final class SparkStepMaker implements StepMaker {
                 .rngSeed(plan.seed())
                 .trainingHooks(hook)
                 .build();
-        graph = new SparkComputationGraph(context, network, master);
+        twin = new SparkComputationGraph(context, twin(network), master);
+    }
+
+    /** A network of the same layers and weights whose updater has no state. */
+    private static ComputationGraph twin(ComputationGraph network) {
+        ComputationGraphConfiguration configuration = network.getConfiguration().clone();
+        for (GraphVertex vertex : configuration.getVertices().values()) {
+            if (vertex instanceof LayerVertex layer && layer.getLayerConf().getLayer() instanceof BaseLayer base) {
+                base.setIUpdater(new Sgd(0));
+                base.setBiasUpdater(null);
+            }
+        }
+        ComputationGraph twin = new ComputationGraph(configuration);
+        twin.init(network.params().dup(), false);
+        return twin;
     }
 
     @Override
     public List<TrainingListener> listeners() {
-        return List.of();
+        return List.of(new GradientOfBatch(), clipping);
     }
 
     @Override
     public void makeStep(MultiDataSet batch, int step) {
-        int epoch = network.getEpochCount();
-        tally.reset();
-        hook.begin(step, epoch);
-        graph.fitMultiDataSet(context.parallelize(shares(batch), workers));
-        // Deeplearning4j counts each fit as an epoch
-        network.getConfiguration().setEpochCount(epoch);
-        network.setScore(graph.getScore());
-        for (TrainingListener listener : network.getListeners()) {
-            listener.iterationDone(network, step, epoch);
+        ComputationGraph sent = twin.getNetwork();
+        sent.params().assign(network.params());
+        List<PatchAverage> ours = StageScheduler.patchAveragesOf(network);
+        List<PatchAverage> theirs = StageScheduler.patchAveragesOf(sent);
+        for (int i = 0; i < ours.size(); i++) {
+            theirs.get(i).setPatchSide(ours.get(i).getPatchSide());
         }
+        long images = batch.getFeatures(0).size(0);
+        tally.reset();
+        hook.begin(step, workers / (double) images);
+        twin.fitMultiDataSet(context.parallelize(shares(batch, images), workers));
+        // one image, for the course of a step alone: its gradient is replaced
+        network.fit(part(batch, 0, 1));
     }
 
-    private List<MultiDataSet> shares(MultiDataSet batch) {
-        long size = batch.getFeatures(0).size(0);
-        if (size < workers) {
-            throw new IllegalStateException("A batch of " + size + " images cannot be shared by " + workers
+    private List<MultiDataSet> shares(MultiDataSet batch, long images) {
+        if (images < workers) {
+            throw new IllegalStateException("A batch of " + images + " images cannot be shared by " + workers
                     + " workers. Use data that drop their last short batch, or fewer workers");
         }
         List<MultiDataSet> shares = new ArrayList<>();
         for (int i = 0; i < workers; i++) {
-            long from = i * size / workers;
-            long to = (i + 1) * size / workers;
-            shares.add(new org.nd4j.linalg.dataset.MultiDataSet(
-                    part(batch.getFeatures(), from, to), part(batch.getLabels(), from, to)));
+            shares.add(part(batch, i * images / workers, (i + 1) * images / workers));
         }
         return shares;
+    }
+
+    private static MultiDataSet part(MultiDataSet batch, long from, long to) {
+        return new org.nd4j.linalg.dataset.MultiDataSet(
+                part(batch.getFeatures(), from, to), part(batch.getLabels(), from, to));
     }
 
     private static INDArray[] part(INDArray[] arrays, long from, long to) {
@@ -105,15 +137,26 @@ final class SparkStepMaker implements StepMaker {
                 .toArray(INDArray[]::new);
     }
 
+    /** Puts what the workers have computed in the place of the driver's gradient. */
+    private final class GradientOfBatch extends BaseTrainingListener {
+        @Override
+        public void onGradientCalculation(Model model) {
+            INDArray gradient = model.gradient().gradient();
+            // gradients are sums over the images that the updater divides by
+            gradient.assign(twin.getNetwork().params().reshape(gradient.shape()))
+                    .muli(model.batchSize());
+            ((ComputationGraph) model).setScore(twin.getScore());
+        }
+    }
+
     @Override
     public double loss() {
         return tally.loss();
     }
 
-    /** {@return the mean over the workers, each with the gradient of its share} */
     @Override
     public double gradientNorm() {
-        return tally.gradientNorm();
+        return clipping.lastNorm();
     }
 
     @Override

@@ -3,7 +3,9 @@ package org.npp4j.spark;
 import org.apache.spark.TaskContext;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.deeplearning4j.spark.api.TrainingHook;
+import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.api.DataSet;
 import org.nd4j.linalg.dataset.api.MultiDataSet;
 import org.npp4j.layers.kernel.Precision;
@@ -11,9 +13,12 @@ import org.npp4j.layers.kernel.Products;
 import org.npp4j.llamagen.training.RunPlan;
 import org.npp4j.llamagen.training.StepMaker;
 import org.npp4j.losses.PatchOutputLayer;
-import org.npp4j.schedule.GlobalNormClipping;
 
-/** What a worker does around its share of a step: precision, random numbers, clipping, report. */
+/**
+ * What a worker does around its share of a step: precision, random numbers, the report, and the gradient in the place of
+ * the weights. With n workers and B images in the batch it is n / B times the sum over the share, so that the mean over the
+ * workers is the mean over the batch.
+ */
 final class WorkerHook implements TrainingHook {
     private static final long serialVersionUID = 1L;
 
@@ -25,22 +30,20 @@ final class WorkerHook implements TrainingHook {
 
     private final long seed;
     private final Precision precision;
-    private final double clipNorm;
     private final WorkerTally tally;
     private int step;
-    private int epoch;
+    private double factor;
 
     WorkerHook(RunPlan plan, WorkerTally tally) {
         seed = plan.seed();
         precision = plan.precision();
-        clipNorm = plan.clipping().maxNorm();
         this.tally = tally;
     }
 
-    /** By the driver: what the tasks of the next step are told. */
-    void begin(int nextStep, int nextEpoch) {
+    /** By the driver: what the tasks of the next step are told. Their networks' own counters are at 0. */
+    void begin(int nextStep, double gradientFactor) {
         step = nextStep;
-        epoch = nextEpoch;
+        factor = gradientFactor;
     }
 
     @Override
@@ -55,20 +58,27 @@ final class WorkerHook implements TrainingHook {
         if (Products.precision() != precision) {
             Products.setPrecision(precision);
         }
-        // clone(), by which Deeplearning4j makes the worker's network, leaves them at 0: learning rate and Adam need
-        // them
-        network.getConfiguration().setIterationCount(step);
-        network.getConfiguration().setEpochCount(epoch);
-        network.setListeners(new GlobalNormClipping(clipNorm));
+        network.setListeners(new GradientKeeper());
         StepMaker.seedRandom(seed, step, TaskContext.getPartitionId());
     }
 
     @Override
     public void postUpdate(MultiDataSet share, Model model) {
         ComputationGraph network = (ComputationGraph) model;
-        GlobalNormClipping clipping =
-                (GlobalNormClipping) network.getListeners().iterator().next();
-        tally.add(share.getFeatures(0).size(0), PatchOutputLayer.crossEntropy(network), clipping.lastNorm());
+        tally.add(share.getFeatures(0).size(0), PatchOutputLayer.crossEntropy(network));
+        GradientKeeper kept = (GradientKeeper) network.getListeners().iterator().next();
+        network.params().assign(kept.gradient.reshape(network.params().shape())).muli(factor);
+        kept.gradient.close();
+    }
+
+    /** Copies the gradient before the updater changes it. */
+    private static final class GradientKeeper extends BaseTrainingListener {
+        private INDArray gradient;
+
+        @Override
+        public void onGradientCalculation(Model model) {
+            gradient = model.gradient().gradient().dup();
+        }
     }
 
     @Override

@@ -4,38 +4,30 @@ import java.io.Serializable;
 import org.apache.spark.SparkContext;
 import org.apache.spark.util.DoubleAccumulator;
 
-/** What the workers of a step report beside their weights. Read by the driver. */
+/** What the workers of a step report beside their gradients. Read by the driver. */
 final class WorkerTally implements Serializable {
     private static final long serialVersionUID = 1L;
 
     private final DoubleAccumulator images;
     private final DoubleAccumulator weightedLoss;
-    private final DoubleAccumulator weightedNorm;
 
     WorkerTally(SparkContext context) {
         images = context.doubleAccumulator("images");
         weightedLoss = context.doubleAccumulator("loss x images");
-        weightedNorm = context.doubleAccumulator("gradient norm x images");
     }
 
     void reset() {
         images.reset();
         weightedLoss.reset();
-        weightedNorm.reset();
     }
 
     /** From a worker. A task that is repeated counts twice, which means hardly change. */
-    void add(long count, double loss, double norm) {
+    void add(long count, double loss) {
         images.add((double) count);
         weightedLoss.add(count * loss);
-        weightedNorm.add(count * norm);
     }
 
     double loss() {
         return weightedLoss.sum() / images.sum();
-    }
-
-    double gradientNorm() {
-        return weightedNorm.sum() / images.sum();
     }
 }

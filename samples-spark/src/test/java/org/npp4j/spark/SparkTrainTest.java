@@ -20,6 +20,8 @@ import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.llamagen.files.NpyFile;
@@ -99,7 +101,7 @@ class SparkTrainTest {
         assertEquals(12, two.step());
         assertEquals(2, two.epoch());
         assertEquals(96, two.images());
-        // the shares of batches and the draws of dropout differ; an untrained model is at ln 9 = 2.197
+        // the draws of dropout differ; an untrained model is at ln 9 = 2.197
         assertTrue(one.testLoss().orElseThrow() < 1.9, one::toString);
         assertEquals(one.testLoss().orElseThrow(), two.testLoss().orElseThrow(), 0.1);
         assertEquals(one.averageTestLoss().orElseThrow(), two.averageTestLoss().orElseThrow(), 0.1);
@@ -127,14 +129,18 @@ class SparkTrainTest {
         assertTrue(Files.exists(folder.resolve("whole/report.html")));
     }
 
-    /** One task has the whole batch: nothing is averaged, and without dropout nothing is drawn. Steps have learning rates. */
-    @Test
-    void oneTaskMakesTheStepsOfThisMachine() throws IOException {
+    /** The batch, its gradient clipped, a learning rate for each step; without dropout nothing is drawn. */
+    @ParameterizedTest
+    @ValueSource(ints = {1, 4})
+    void makesTheStepsOfThisMachine(int workers) throws IOException {
         String[] plain = {
             "--dropout-p", "0", "--token-dropout-p", "0", "--class-dropout-p", "0", "--scheduler", "--steps", "14"
         };
         assertEquals(0, alone("alone", plain), err::toString);
-        assertEquals(0, spark("one", plain), err::toString);
+        String[] shared = Arrays.copyOf(plain, plain.length + 2);
+        shared[plain.length] = "--workers";
+        shared[plain.length + 1] = "" + workers;
+        assertEquals(0, spark("one", shared), err::toString);
         double[] expected =
                 losses("alone").stream().mapToDouble(Double::doubleValue).toArray();
         double[] actual =

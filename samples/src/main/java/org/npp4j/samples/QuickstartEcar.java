@@ -43,7 +43,7 @@ final class QuickstartEcar {
     private static final int STAGES = 3;
     private static final int BLOCK = 4;
     private static final int BATCH = 64;
-    private static final int TEST_BATCH = 250;
+    private static final int TEST_BATCH = 64;
     private static final double LEARNING_RATE = 2e-3;
     private static final double AVERAGE_DECAY = 0.995;
     private static final FlowSampling SAMPLING = FlowSampling.of(10, 2);
