@@ -79,7 +79,8 @@ public final class Npp implements Runnable {
                         new EvaluateCommand(Backend::start),
                         new TrainClassifierCommand(Backend::start),
                         new EcarTrainCommand(Backend::start),
-                        new EcarSampleCommand(Backend::start)),
+                        new EcarSampleCommand(Backend::start),
+                        new CompareEcarCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));
