@@ -159,6 +159,18 @@ class DitTest {
         }
     }
 
+    /** Large batches too: what an image gives does not depend on the others. */
+    @Test
+    void imagesDoNotSeeEachOther() {
+        DitConfig config = new DitConfig(16, 8, 2, 8, 1, 1, 3, 0);
+        ComputationGraph network = random(config, DataType.FLOAT);
+        DitSampler sampler = new DitSampler(config, network);
+        INDArray noise = DitNoise.of(config, 1, 0, 40, "test");
+        INDArray all = sampler.generate(new int[40], 2, 2, noise);
+        INDArray last = sampler.generate(new int[1], 2, 2, DitNoise.of(config, 1, 39, 1, "test"));
+        assertTrue(difference(all.slice(39).reshape('c', 1, 16, 8, 8), last) < 1e-4);
+    }
+
     /** The batch holds a point of the straight line from noise to latent, and the line's slope. */
     @Test
     void batchesAreOnTheLine() {
@@ -274,24 +286,24 @@ class DitTest {
         int d = 24;
         int hidden = 96;
         int token = 12;
-        count += multiplyAdds(1, 256, d) + multiplyAdds(1, d, d);
+        count += multiplyAdds(256, d) + multiplyAdds(d, d);
         for (int t = 0; t < 16; t++) {
-            count += multiplyAdds(1, token, d);
+            count += multiplyAdds(token, d);
         }
         for (int layer = 0; layer < 2; layer++) {
-            count += multiplyAdds(1, d, 6 * d);
+            count += multiplyAdds(d, 6 * d);
             for (int t = 0; t < 16; t++) {
-                count += multiplyAdds(1, d, 3 * d) + multiplyAdds(1, d, d);
-                count += multiplyAdds(1, d, hidden) + multiplyAdds(1, hidden, d);
+                count += multiplyAdds(d, 3 * d) + multiplyAdds(d, d);
+                count += multiplyAdds(d, hidden) + multiplyAdds(hidden, d);
                 for (int head = 0; head < 3; head++) {
                     // scores with 16 keys, then 16 values mixed
-                    count += multiplyAdds(1, d / 3, 16) + multiplyAdds(1, 16, d / 3);
+                    count += multiplyAdds(d / 3, 16) + multiplyAdds(16, d / 3);
                 }
             }
         }
-        count += multiplyAdds(1, d, 2 * d);
+        count += multiplyAdds(d, 2 * d);
         for (int t = 0; t < 16; t++) {
-            count += multiplyAdds(1, d, token);
+            count += multiplyAdds(d, token);
         }
         DitCost cost = DitCost.of(config);
         assertEquals(2 * count, cost.velocity());
@@ -300,8 +312,9 @@ class DitTest {
         assertEquals(6 * count, cost.ofTrainingStep());
     }
 
-    private static long multiplyAdds(long rows, long in, long out) {
-        return rows * in * out;
+    /** Of a row times a matrix. */
+    private static long multiplyAdds(long in, long out) {
+        return in * out;
     }
 
     /** The paper's table says 118.64 Gflops, in multiply-adds, and 675 million parameters, with variances as outputs. */

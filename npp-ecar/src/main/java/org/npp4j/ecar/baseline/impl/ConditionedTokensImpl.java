@@ -12,6 +12,7 @@ import org.nd4j.common.primitives.Pair;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.memory.MemoryWorkspace;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.ecar.baseline.ConditionedTokens;
@@ -21,7 +22,7 @@ public final class ConditionedTokensImpl extends BaseGraphVertex {
     private static final long serialVersionUID = 1L;
     private static final double LONGEST_PERIOD = 10000;
 
-    /** [T, D], of the last number of tokens. */
+    /** [(1 + T) D], of the last number of tokens, 0 for the condition. */
     private transient INDArray positions;
 
     /**
@@ -64,10 +65,9 @@ public final class ConditionedTokensImpl extends BaseGraphVertex {
                 new long[] {tokens.size(0), 1 + tokens.size(1), tokens.size(2)},
                 'c');
         conditionOf(out).assign(condition);
-        INDArray table = positions(side, (int) tokens.size(2));
-        for (int b = 0; b < tokens.size(0); b++) {
-            tokens.slice(b).addi(table, tokensOf(out).slice(b));
-        }
+        tokensOf(out).assign(tokens);
+        INDArray sequences = out.reshape('c', out.size(0), out.size(1) * out.size(2));
+        Nd4j.exec(new BroadcastAddOp(sequences, positions(side, (int) tokens.size(2)), sequences, 1));
         return out;
     }
 
@@ -82,16 +82,17 @@ public final class ConditionedTokensImpl extends BaseGraphVertex {
     }
 
     private INDArray positions(int side, int width) {
-        if (positions == null || positions.size(0) != (long) side * side || positions.size(1) != width) {
-            double[][] table = new double[side * side][width];
+        if (positions == null || positions.length() != (1L + side * side) * width) {
+            double[] table = new double[(1 + side * side) * width];
             int waves = width / 4;
-            for (int t = 0; t < table.length; t++) {
+            for (int t = 0; t < side * side; t++) {
+                int at = (1 + t) * width;
                 for (int i = 0; i < waves; i++) {
                     double w = Math.pow(LONGEST_PERIOD, -(double) i / waves);
-                    table[t][i] = Math.sin(t % side * w);
-                    table[t][waves + i] = Math.cos(t % side * w);
-                    table[t][2 * waves + i] = Math.sin(t / side * w);
-                    table[t][3 * waves + i] = Math.cos(t / side * w);
+                    table[at + i] = Math.sin(t % side * w);
+                    table[at + waves + i] = Math.cos(t % side * w);
+                    table[at + 2 * waves + i] = Math.sin(t / side * w);
+                    table[at + 3 * waves + i] = Math.cos(t / side * w);
                 }
             }
             try (MemoryWorkspace ignored = Nd4j.getMemoryManager().scopeOutOfWorkspaces()) {
