@@ -63,7 +63,7 @@ import picocli.CommandLine.Spec;
             "The DiT has the network of its paper (adaLN-Zero), but learns and follows the straight flow that ECAR's stages"
                     + " have too, with Euler steps: what differs is the stages. The sizes of ECAR are a reconstruction.",
             "",
-            "Seconds are those of the second drawing of a batch on, without decoding: quiet machines give better ones."
+            "Seconds are the median of the batches but the first, without decoding; time on a quiet machine."
         },
         sortOptions = false)
 final class CompareEcarCommand implements Callable<Integer> {
@@ -401,29 +401,35 @@ final class CompareEcarCommand implements Callable<Integer> {
                 .toArray();
     }
 
-    /** Seconds of an image are those of all batches but the first, if there is another. */
+    /** Seconds of an image are the median of all whole batches but the first, which warms up, if there are others. */
     private PixelImages draw(FlowModel model, LatentCodec codec, int[] classes, int steps, double[] seconds) {
         byte[] pixels = null;
         PixelImages part = null;
         int size = 0;
-        long nanos = 0;
-        int timed = 0;
-        for (int first = 0; first < classes.length; first += drawBatch) {
-            int[] batch = Arrays.copyOfRange(classes, first, Math.min(classes.length, first + drawBatch));
-            long start = System.nanoTime();
-            INDArray latents = model.draw(batch, first, seed, steps, scale);
-            if (first > 0 || classes.length <= drawBatch) {
-                nanos += System.nanoTime() - start;
-                timed += batch.length;
+        List<Double> times = new ArrayList<>();
+        try (FlowModel.Drawing drawing = model.drawing()) {
+            for (int first = 0; first < classes.length; first += drawBatch) {
+                int[] batch = Arrays.copyOfRange(classes, first, Math.min(classes.length, first + drawBatch));
+                long start = System.nanoTime();
+                INDArray latents = drawing.draw(batch, first, seed, steps, scale);
+                double ofImage = (System.nanoTime() - start) / 1e9 / batch.length;
+                if (times.isEmpty() || batch.length == drawBatch) {
+                    times.add(ofImage);
+                }
+                part = codec.decode(latents);
+                size = part.channels() * part.height() * part.width();
+                if (pixels == null) {
+                    pixels = new byte[Math.multiplyExact(classes.length, size)];
+                }
+                System.arraycopy(part.toBytes(), 0, pixels, first * size, batch.length * size);
             }
-            part = codec.decode(latents);
-            size = part.channels() * part.height() * part.width();
-            if (pixels == null) {
-                pixels = new byte[Math.multiplyExact(classes.length, size)];
-            }
-            System.arraycopy(part.toBytes(), 0, pixels, first * size, batch.length * size);
         }
-        seconds[0] = nanos / 1e9 / timed;
+        double[] counted = times.stream()
+                .skip(times.size() > 1 ? 1 : 0)
+                .mapToDouble(Double::doubleValue)
+                .sorted()
+                .toArray();
+        seconds[0] = counted[counted.length / 2];
         return new PixelImages(classes.length, part.channels(), part.height(), part.width(), pixels);
     }
 

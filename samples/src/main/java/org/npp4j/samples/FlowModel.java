@@ -33,17 +33,26 @@ sealed interface FlowModel {
      */
     double operations(int steps, double scale);
 
-    /**
-     * Draws.
-     *
-     * @param classes of the images
-     * @param first number of the first image, which decides its noise
-     * @param seed of the noise
-     * @param steps of the flow, or of each of its stages
-     * @param scale of the guidance
-     * @return latents [images, C, G, G]
-     */
-    INDArray draw(int[] classes, long first, long seed, int steps, double scale);
+    /** {@return what draws with the model's weights} */
+    Drawing drawing();
+
+    /** Draws batches of latents; keeps its memory from one to the next. */
+    interface Drawing extends AutoCloseable {
+        /**
+         * Draws.
+         *
+         * @param classes of the images
+         * @param first number of the first image, which decides its noise
+         * @param seed of the noise
+         * @param steps of the flow, or of each of its stages
+         * @param scale of the guidance
+         * @return latents [images, C, G, G]
+         */
+        INDArray draw(int[] classes, long first, long seed, int steps, double scale);
+
+        @Override
+        default void close() {}
+    }
 
     /** In stages. */
     record Ecar(EcarCheckpoint.Model model) implements FlowModel {
@@ -73,13 +82,22 @@ sealed interface FlowModel {
         }
 
         @Override
-        public INDArray draw(int[] classes, long first, long seed, int steps, double scale) {
-            try (EcarSampler sampler = new EcarSampler(model.config(), model.network())) {
-                return sampler.generate(
-                        classes,
-                        FlowSampling.of(steps, scale),
-                        StageNoise.of(model.config(), seed, first, classes.length, EcarSampleCommand.NOISE));
-            }
+        public Drawing drawing() {
+            EcarSampler sampler = new EcarSampler(model.config(), model.network());
+            return new Drawing() {
+                @Override
+                public INDArray draw(int[] classes, long first, long seed, int steps, double scale) {
+                    return sampler.generate(
+                            classes,
+                            FlowSampling.of(steps, scale),
+                            StageNoise.of(model.config(), seed, first, classes.length, EcarSampleCommand.NOISE));
+                }
+
+                @Override
+                public void close() {
+                    sampler.close();
+                }
+            };
         }
     }
 
@@ -110,13 +128,13 @@ sealed interface FlowModel {
         }
 
         @Override
-        public INDArray draw(int[] classes, long first, long seed, int steps, double scale) {
-            return new DitSampler(model.config(), model.network())
-                    .generate(
-                            classes,
-                            steps,
-                            scale,
-                            DitNoise.of(model.config(), seed, first, classes.length, EcarSampleCommand.NOISE));
+        public Drawing drawing() {
+            DitSampler sampler = new DitSampler(model.config(), model.network());
+            return (classes, first, seed, steps, scale) -> sampler.generate(
+                    classes,
+                    steps,
+                    scale,
+                    DitNoise.of(model.config(), seed, first, classes.length, EcarSampleCommand.NOISE));
         }
     }
 }
