@@ -31,14 +31,17 @@ import org.npp4j.layers.StageLengths;
  * <tr><td>dim</td><td>D of the transformer</td><td>128</td></tr>
  * <tr><td>n_layer</td><td>transformer blocks</td><td>4</td></tr>
  * <tr><td>n_head</td><td>heads of a block</td><td>4</td></tr>
- * <tr><td>head</td><td>flow head: mlp or transformer</td><td>mlp</td></tr>
- * <tr><td>head_width</td><td>its width</td><td>256</td></tr>
+ * <tr><td>head</td><td>flow head: mlp or transformer</td><td>transformer, but see below</td></tr>
+ * <tr><td>head_width</td><td>its width</td><td>160, of an mlp 256</td></tr>
  * <tr><td>head_blocks</td><td>its blocks</td><td>3</td></tr>
- * <tr><td>head_heads</td><td>heads of a block of a transformer head</td><td>4</td></tr>
+ * <tr><td>head_heads</td><td>heads of a block of a transformer head</td><td>5</td></tr>
  * <tr><td>num_classes</td><td>classes, without "no class"</td><td>10</td></tr>
  * <tr><td>class_dropout</td><td>probability of "no class" in training</td><td>0.1</td></tr>
  * <tr><td>dropout</td><td>of the outputs of attention and feed-forward part</td><td>0</td></tr>
  * </table>
+ *
+ * <p>A description with head_width or head_blocks, but neither head nor head_heads, is that of a model with an mlp: those that
+ * know no other head look so.
  *
  * <p>All of it is reconstruction: no sizes of ECAR are known.
  *
@@ -259,10 +262,10 @@ public record EcarConfig(
     }
 
     private static FlowHead head(Keys keys) {
-        String kind = keys.text("head", MLP);
-        int width = keys.whole("head_width", 256);
+        String kind = keys.text("head", keys.givesSizesOfAnMlp() ? MLP : TRANSFORMER);
+        int width = keys.whole("head_width", kind.equals(MLP) ? 256 : 160);
         int blocks = keys.whole("head_blocks", 3);
-        int heads = keys.whole("head_heads", 4);
+        int heads = keys.whole("head_heads", 5);
         return switch (kind) {
             case MLP -> new FlowHead.Mlp(width, blocks);
             case TRANSFORMER -> new FlowHead.Grid(width, blocks, heads);
@@ -315,6 +318,10 @@ public record EcarConfig(
             known.add(key);
             JsonNode value = object.get(key);
             return value == null || value.isNull() ? null : value;
+        }
+
+        boolean givesSizesOfAnMlp() {
+            return (object.has("head_width") || object.has("head_blocks")) && !object.has("head_heads");
         }
 
         int whole(String key, int otherwise) {

@@ -32,7 +32,30 @@ class EcarConfigTest {
         assertEquals(config, EcarConfig.parse(config.toJson()));
         EcarConfig grid = config.withHead(new FlowHead.Grid(128, 2, 4));
         assertEquals(grid, EcarConfig.parse(grid.toJson()));
-        assertEquals(grid, EcarConfig.parse("{\"head\": \"transformer\", \"head_width\": 128, \"head_blocks\": 2}"));
+        assertEquals(
+                grid,
+                EcarConfig.parse(
+                        "{\"head\": \"transformer\", \"head_width\": 128, \"head_blocks\": 2, \"head_heads\": 4}"));
+        EcarConfig mlp = config.withHead(new FlowHead.Mlp(256, 3));
+        assertEquals(mlp, EcarConfig.parse(mlp.toJson()));
+    }
+
+    /** Descriptions of models that know no other head than an MLP name none. */
+    @Test
+    void theDefaultHeadIsATransformer() {
+        assertEquals(new FlowHead.Grid(160, 3, 5), EcarConfig.defaults().head());
+        assertEquals(
+                new FlowHead.Mlp(256, 3),
+                EcarConfig.parse("{\"head\": \"mlp\"}").head());
+        assertEquals(
+                new FlowHead.Mlp(32, 3),
+                EcarConfig.parse("{\"head_width\": 32}").head());
+        assertEquals(
+                new FlowHead.Mlp(256, 1),
+                EcarConfig.parse("{\"head_blocks\": 1}").head());
+        assertEquals(
+                new FlowHead.Grid(160, 3, 4),
+                EcarConfig.parse("{\"head_heads\": 4}").head());
     }
 
     @Test

@@ -83,7 +83,8 @@ public final class Npp implements Runnable {
                         new TrainClassifierCommand(Backend::start),
                         new ReproduceCommand(Backend::start),
                         new EcarTrainCommand(Backend::start),
-                        new EcarSampleCommand(Backend::start)),
+                        new EcarSampleCommand(Backend::start),
+                        new CompareEcarCommand(Backend::start)),
                 new PrintWriter(System.out, true),
                 err,
                 args));

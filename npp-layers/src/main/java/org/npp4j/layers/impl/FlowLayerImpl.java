@@ -16,8 +16,6 @@ import org.npp4j.layers.kernel.Products;
 /** Run-time half of {@link FlowLayer}: from state, time and condition to h and y, and back. */
 abstract class FlowLayerImpl<C extends FlowLayer> extends SequenceLayerImpl<C> {
     private static final long serialVersionUID = 1L;
-    private static final double TIME_SCALE = 1000;
-    private static final double LONGEST_PERIOD = 10000;
 
     FlowLayerImpl(NeuralNetConfiguration conf, DataType dataType) {
         super(conf, dataType);
@@ -128,39 +126,23 @@ abstract class FlowLayerImpl<C extends FlowLayer> extends SequenceLayerImpl<C> {
         return matrix.get(NDArrayIndex.all(), NDArrayIndex.interval(from, to));
     }
 
-    /** [B x stages, 2 x frequencies]: cosines, then sines, of the time that the first position of each stage has. */
+    /** [B x stages, 2 x frequencies], of the time that the first position of each stage has. */
     private INDArray waves(StageLengths.Run run) {
-        double[][] waves = new double[(int) input.size(0) * run.count()][2 * FlowLayer.FREQUENCIES];
-        for (int row = 0; row < waves.length; row++) {
-            double time = input.getDouble(
+        double[] times = new double[(int) input.size(0) * run.count()];
+        for (int row = 0; row < times.length; row++) {
+            times[row] = input.getDouble(
                     row / run.count(),
                     startOf(run, row % run.count()),
                     layerConf().getChannels());
-            for (int i = 0; i < FlowLayer.FREQUENCIES; i++) {
-                double angle = TIME_SCALE * time * frequency(i);
-                waves[row][i] = Math.cos(angle);
-                waves[row][FlowLayer.FREQUENCIES + i] = Math.sin(angle);
-            }
         }
-        return Nd4j.createFromArray(waves);
-    }
-
-    private static double frequency(int i) {
-        return Math.exp(-Math.log(LONGEST_PERIOD) * i / FlowLayer.FREQUENCIES);
+        return TimeWaves.of(times);
     }
 
     /** Into the first position of each stage, which alone gives the time; dTimes is [B, T, 1]. */
     private void timeGradient(INDArray waves, INDArray dWaves, StageLengths.Run run, INDArray dTimes) {
-        double[][] wave = waves.castTo(DataType.DOUBLE).toDoubleMatrix();
-        double[][] dWave = dWaves.castTo(DataType.DOUBLE).toDoubleMatrix();
-        for (int row = 0; row < wave.length; row++) {
-            double sum = 0;
-            for (int i = 0; i < FlowLayer.FREQUENCIES; i++) {
-                double cos = wave[row][i];
-                double sin = wave[row][FlowLayer.FREQUENCIES + i];
-                sum += frequency(i) * (dWave[row][FlowLayer.FREQUENCIES + i] * cos - dWave[row][i] * sin);
-            }
-            dTimes.putScalar(row / run.count(), startOf(run, row % run.count()), 0, TIME_SCALE * sum);
+        double[] gradient = TimeWaves.gradient(waves, dWaves);
+        for (int row = 0; row < gradient.length; row++) {
+            dTimes.putScalar(row / run.count(), startOf(run, row % run.count()), 0, gradient[row]);
         }
     }
 
