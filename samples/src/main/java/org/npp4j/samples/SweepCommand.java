@@ -353,6 +353,10 @@ final class SweepCommand implements Callable<Integer> {
                             printer.println("Train it: ./npp train --config " + out.resolve(BEST));
                         },
                         () -> printer.println("No candidate has a score"));
+        int left = sweep.plansLeft().size();
+        if (left > 0) {
+            printer.println(left + " of the grid are not finished. Give the same command again");
+        }
         printer.println("Report: " + out.resolve(SweepFiles.REPORT));
         printer.flush();
     }
