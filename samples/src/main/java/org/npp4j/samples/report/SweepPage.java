@@ -19,6 +19,7 @@ import java.util.Map;
 import org.npp4j.arbiter.CandidateResult;
 import org.npp4j.arbiter.ParetoFront;
 import org.npp4j.arbiter.Sweep;
+import org.npp4j.arbiter.TestLossScore;
 
 /** The report of a sweep as one HTML page that needs nothing else: see {@link ReportPage}. */
 public final class SweepPage {
@@ -67,6 +68,9 @@ public final class SweepPage {
                         .sorted(Comparator.comparingDouble(each -> each.score().orElse(Double.POSITIVE_INFINITY)))
                         .map(each -> row(each, front))
                         .toList());
+        page.put("hasRates", results.stream().anyMatch(each -> each.plan().learningRate() != null));
+        page.put("hasDecays", results.stream().anyMatch(each -> each.plan().decayRatio() != null));
+        page.put("otherScore", !(sweep.score() instanceof TestLossScore));
         Map<String, Object> settings = new LinkedHashMap<>();
         settings.put("Space", sweep.space());
         settings.put("Generator", sweep.generator());
@@ -81,6 +85,7 @@ public final class SweepPage {
         page.put("environment", machine(environment, totalSeconds, peakRssGib));
         return Mustache.compiler()
                 .escapeHTML(true)
+                .emptyStringIsFalse(true)
                 .compile(resource("sweep.html"))
                 .execute(page);
     }
