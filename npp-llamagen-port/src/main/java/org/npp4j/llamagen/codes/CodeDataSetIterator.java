@@ -16,9 +16,9 @@ import org.npp4j.llamagen.images.EpochOrder;
  *   <li>labels: tokens [B, N], INT32, an array of their own
  * </ul>
  *
- * <p>Order and crops of epoch e depend on the seed and e alone. Given a second store of the same images, such as the published {@code _105} folder of
- * other crops, half of the draws come from it. Codes are read when their batch is asked for; Deeplearning4j's fit prefetches
- * ({@link #asyncSupported()} is true).
+ * <p>Order and crops of epoch e depend on the seed and e alone. Given a second store of the same images, such as the published
+ * {@code _105} folder of other crops, half of the draws come from it. Codes are read when their batch is asked for;
+ * Deeplearning4j's fit prefetches ({@link #asyncSupported()} is true).
  */
 public final class CodeDataSetIterator extends AbstractEpochDataSetIterator<MultiDataSet> {
     private static final long serialVersionUID = 1L;
