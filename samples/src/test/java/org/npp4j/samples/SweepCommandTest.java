@@ -36,7 +36,7 @@ class SweepCommandTest {
 
     @BeforeAll
     static void writeImages() throws IOException {
-        SmallImageSet images = SmallImageSet.write(shared, 24, 6);
+        RandomImageFiles images = RandomImageFiles.write(shared, 24, 6);
         data = images.folder();
         codebook = images.codebook();
         preset = shared.resolve("preset.yaml");

@@ -32,8 +32,8 @@ import org.npp4j.llamagen.training.TrainingPlan;
 
 class TrainCommandTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
-    private static final int SIDE = SmallImageSet.SIDE;
-    private static final int CLASSES = SmallImageSet.CLASSES;
+    private static final int SIDE = RandomImageFiles.SIDE;
+    private static final int CLASSES = RandomImageFiles.CLASSES;
 
     /** 32 images of 16 tokens; batches of 8, so 4 steps an epoch, 12 in all. */
     private static final List<String> SETTINGS = List.of(
@@ -65,7 +65,7 @@ class TrainCommandTest {
 
     @BeforeAll
     static void writeImages() throws IOException {
-        SmallImageSet images = SmallImageSet.write(shared, 32, 6);
+        RandomImageFiles images = RandomImageFiles.write(shared, 32, 6);
         data = images.folder();
         codebook = images.codebook();
     }

@@ -11,12 +11,12 @@ import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 
 /** A training and a test set of random images of three classes, as files, and a codebook that makes 16 tokens of each. */
-record SmallImageSet(Path folder, Path codebook) {
+record RandomImageFiles(Path folder, Path codebook) {
     static final int SIDE = 8;
     static final int CLASSES = 3;
 
     /** Writes both sets into {@code data} and the codebook beside it. */
-    static SmallImageSet write(Path parent, int trainImages, int testImages) throws IOException {
+    static RandomImageFiles write(Path parent, int trainImages, int testImages) throws IOException {
         Path data = Files.createDirectories(parent.resolve("data"));
         write(data, "train", trainImages, 1);
         write(data, "t10k", testImages, 2);
@@ -24,7 +24,7 @@ record SmallImageSet(Path folder, Path codebook) {
         byte[] codes = new byte[9 * 4];
         new Random(1).nextBytes(codes);
         new BlockCodebook(TokenGrid.of(4, 4), 2, 1, SIDE, SIDE, 0, codes).save(codebook);
-        return new SmallImageSet(data, codebook);
+        return new RandomImageFiles(data, codebook);
     }
 
     private static void write(Path data, String prefix, int count, long seed) throws IOException {
