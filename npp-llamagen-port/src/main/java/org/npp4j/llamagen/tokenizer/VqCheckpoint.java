@@ -36,11 +36,11 @@ final class VqCheckpoint {
      * @throws CheckpointException if the file holds something else
      */
     static VqCheckpoint of(TensorFile file) throws CheckpointException {
-        Map<String, TensorSource> weights = CheckpointWeights.of(file, VqModule.CODEBOOK_USED::equals);
-        if (!weights.containsKey(VqModule.CODEBOOK)) {
+        Map<String, TensorSource> weights = CheckpointWeights.of(file, VqModules.CODEBOOK_USED::equals);
+        if (!weights.containsKey(VqModules.CODEBOOK)) {
             throw new CheckpointException(
                     file.path(),
-                    "holds no VQ tokenizer: there is no tensor " + VqModule.CODEBOOK
+                    "holds no VQ tokenizer: there is no tensor " + VqModules.CODEBOOK
                             + " at the top nor under model, module or state_dict. See what it holds: npp inspect");
         }
         return new VqCheckpoint(file.path(), weights);
@@ -74,8 +74,8 @@ final class VqCheckpoint {
                     multipliers,
                     channels,
                     side("encoder.conv_out.weight", 0),
-                    side(VqModule.CODEBOOK, 0),
-                    side(VqModule.CODEBOOK, 1),
+                    side(VqModules.CODEBOOK, 0),
+                    side(VqModules.CODEBOOK, 1),
                     blocks);
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(file, "has shapes that no VQ tokenizer has: " + e.getMessage(), e);
@@ -126,7 +126,7 @@ final class VqCheckpoint {
      * @throws IOException if a tensor is missing, unexpected or of another shape; all are listed
      */
     void requireFits(VqConfig config) throws IOException {
-        CheckpointWeights.requireFit(file, weights, VqModule.shapes(config), () -> hint(config));
+        CheckpointWeights.requireFit(file, weights, VqModules.shapes(config), () -> hint(config));
     }
 
     private String hint(VqConfig config) {
@@ -150,7 +150,7 @@ final class VqCheckpoint {
     static void write(Path file, VqNetworks networks) throws IOException {
         Map<String, TensorSource> sources = new LinkedHashMap<>();
         networks.weights().forEach((name, array) -> sources.put(name, TensorSource.of(array)));
-        sources.put(VqModule.CODEBOOK_USED, TensorSource.of(Nd4j.zeros(DataType.FLOAT, PUBLISHED_USED)));
+        sources.put(VqModules.CODEBOOK_USED, TensorSource.of(Nd4j.zeros(DataType.FLOAT, PUBLISHED_USED)));
         CheckpointWeights.write(file, sources);
     }
 }

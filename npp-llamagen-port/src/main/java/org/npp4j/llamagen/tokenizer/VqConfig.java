@@ -201,7 +201,7 @@ public record VqConfig(
      */
     public double encodeOperations(int height, int width) {
         double search = 2.0 * grid(height, width).tokens() * codebookSize * codebookDim;
-        return VqModule.operations(VqModule.encoder(this), (double) height * width) + search;
+        return AutoencoderModule.operations(VqModules.encoder(this), (double) height * width) + search;
     }
 
     /**
@@ -213,7 +213,8 @@ public record VqConfig(
      * @throws IllegalArgumentException if the downsampling does not divide them
      */
     public double decodeOperations(int height, int width) {
-        return VqModule.operations(VqModule.decoder(this), grid(height, width).tokens());
+        return AutoencoderModule.operations(
+                VqModules.decoder(this), grid(height, width).tokens());
     }
 
     /**

@@ -3,12 +3,8 @@ package org.npp4j.llamagen.tokenizer;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
-import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.nn.weights.WeightInit;
 import org.nd4j.linalg.api.buffer.DataType;
-import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.layers.TokenGrid;
@@ -18,11 +14,9 @@ import org.npp4j.layers.TokenGrid;
  * One call at a time: every method that computes is synchronized.
  */
 final class VqNetworks {
-    private static final String INPUT = "input";
-
     private final VqConfig config;
-    private final List<VqModule> encoderModules;
-    private final List<VqModule> decoderModules;
+    private final List<AutoencoderModule> encoderModules;
+    private final List<AutoencoderModule> decoderModules;
     private final ComputationGraph encoder;
     private final ComputationGraph decoder;
     private final INDArray codebook;
@@ -32,10 +26,10 @@ final class VqNetworks {
 
     private VqNetworks(VqConfig config, long seed, boolean random) {
         this.config = config;
-        encoderModules = VqModule.encoder(config);
-        decoderModules = VqModule.decoder(config);
-        encoder = network(encoderModules, seed, random);
-        decoder = network(decoderModules, seed + 1, random);
+        encoderModules = VqModules.encoder(config);
+        decoderModules = VqModules.decoder(config);
+        encoder = AutoencoderChain.network(encoderModules, VqConfig.GROUPS, seed, random);
+        decoder = AutoencoderChain.network(decoderModules, VqConfig.GROUPS, seed + 1, random);
         codebook = random
                 ? Nd4j.randn(DataType.FLOAT, config.codebookSize(), config.codebookDim())
                 : Nd4j.create(DataType.FLOAT, config.codebookSize(), config.codebookDim());
@@ -52,43 +46,15 @@ final class VqNetworks {
         return new VqNetworks(config, seed == 0 ? 1 : seed, true);
     }
 
-    private static ComputationGraph network(List<VqModule> modules, long seed, boolean random) {
-        ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
-                .seed(seed)
-                .dataType(DataType.FLOAT)
-                .weightInit(WeightInit.UNIFORM)
-                .graphBuilder()
-                .addInputs(INPUT);
-        graph.setOutputs(VqChain.add(graph, modules, INPUT));
-        ComputationGraph network = new ComputationGraph(graph.build());
-        // an array of zeros saves drawing random numbers
-        network.init(random ? null : Nd4j.create(DataType.FLOAT, 1, parameters(modules)), false);
-        return network;
-    }
-
-    private static long parameters(List<VqModule> modules) {
-        long parameters = 0;
-        for (VqModule module : modules) {
-            for (long[] shape : module.shapes().values()) {
-                long product = 1;
-                for (long side : shape) {
-                    product *= side;
-                }
-                parameters += product;
-            }
-        }
-        return parameters;
-    }
-
     VqConfig config() {
         return config;
     }
 
     /** All weights: published name -> view of the published shape. Who writes into the codebook calls {@link #codebookChanged}. */
     Map<String, INDArray> weights() {
-        Map<String, INDArray> weights = new LinkedHashMap<>(VqChain.weights(encoder, encoderModules));
-        weights.putAll(VqChain.weights(decoder, decoderModules));
-        weights.put(VqModule.CODEBOOK, codebook);
+        Map<String, INDArray> weights = new LinkedHashMap<>(AutoencoderChain.weights(encoder, encoderModules));
+        weights.putAll(AutoencoderChain.weights(decoder, decoderModules));
+        weights.put(VqModules.CODEBOOK, codebook);
         return weights;
     }
 
@@ -98,7 +64,7 @@ final class VqNetworks {
 
     private NearestDirection directions() {
         if (directions == null) {
-            directions = new NearestDirection(floats(codebook), config.codebookDim());
+            directions = new NearestDirection(AutoencoderChain.floats(codebook), config.codebookDim());
         }
         return directions;
     }
@@ -113,7 +79,7 @@ final class VqNetworks {
     synchronized float[] latents(INDArray images) {
         // [B, 3, H, W] -> [B, H, W, 3] -> [B, h, w, D]
         INDArray output = encoder.outputSingle(images.permute(0, 2, 3, 1).dup('c'));
-        float[] latents = floats(output);
+        float[] latents = AutoencoderChain.floats(output);
         output.close();
         NearestDirection.toUnitLength(latents, config.codebookDim());
         for (float value : latents) {
@@ -161,16 +127,5 @@ final class VqNetworks {
             output.close();
             return images;
         }
-    }
-
-    /** The numbers of an array in row order. */
-    private static float[] floats(INDArray array) {
-        INDArray rows = array.dup('c');
-        float[] floats = new float[Math.toIntExact(rows.length())];
-        Nd4j.getExecutioner().commit();
-        Nd4j.getAffinityManager().ensureLocation(rows, Location.HOST);
-        rows.data().asNioFloat().get(floats);
-        rows.close();
-        return floats;
     }
 }

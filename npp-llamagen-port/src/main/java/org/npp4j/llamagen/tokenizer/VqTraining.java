@@ -83,9 +83,9 @@ public final class VqTraining {
                 .weightInit(WeightInit.UNIFORM)
                 .graphBuilder()
                 .addInputs(IMAGES);
-        String latents = VqChain.add(graph, VqModule.encoder(config), IMAGES);
+        String latents = AutoencoderChain.add(graph, VqModules.encoder(config), VqConfig.GROUPS, IMAGES);
         graph.addLayer(QUANTIZER, quantizer, latents);
-        String decoded = VqChain.add(graph, VqModule.decoder(config), QUANTIZER);
+        String decoded = AutoencoderChain.add(graph, VqModules.decoder(config), VqConfig.GROUPS, QUANTIZER);
         CnnLossLayer loss = new CnnLossLayer.Builder(new ImageSquaredError(3L * height * width))
                 .format(CNN2DFormat.NHWC)
                 .activation(Activation.IDENTITY)
@@ -132,9 +132,9 @@ public final class VqTraining {
     }
 
     private Map<String, INDArray> weights(ComputationGraph network) {
-        Map<String, INDArray> weights = VqChain.weights(network, VqModule.encoder(config));
-        weights.putAll(VqChain.weights(network, VqModule.decoder(config)));
-        weights.put(VqModule.CODEBOOK, network.getLayer(QUANTIZER).getParam(VectorQuantizer.CODES));
+        Map<String, INDArray> weights = AutoencoderChain.weights(network, VqModules.encoder(config));
+        weights.putAll(AutoencoderChain.weights(network, VqModules.decoder(config)));
+        weights.put(VqModules.CODEBOOK, network.getLayer(QUANTIZER).getParam(VectorQuantizer.CODES));
         return weights;
     }
 

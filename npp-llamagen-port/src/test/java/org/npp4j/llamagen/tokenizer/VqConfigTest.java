@@ -32,7 +32,7 @@ class VqConfigTest {
                 "There is no published tokenizer \"VQ-4\"; there are VQ-16 and VQ-8",
                 refused(() -> VqConfig.named("VQ-4")));
         // as many as the published file has
-        long parameters = VqModule.shapes(VqConfig.VQ_16).values().stream()
+        long parameters = VqModules.shapes(VqConfig.VQ_16).values().stream()
                 .mapToLong(shape -> {
                     long product = 1;
                     for (long side : shape) {

@@ -6,16 +6,24 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.deeplearning4j.nn.conf.ComputationGraphConfiguration;
+import org.deeplearning4j.nn.conf.NeuralNetConfiguration;
 import org.deeplearning4j.nn.conf.layers.Layer;
 import org.deeplearning4j.nn.graph.ComputationGraph;
+import org.deeplearning4j.nn.weights.WeightInit;
+import org.nd4j.linalg.api.buffer.DataType;
+import org.nd4j.linalg.api.concurrency.AffinityManager.Location;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.layers.GroupNorm;
 import org.npp4j.layers.ImageConvolution;
 import org.npp4j.layers.ResidualBlock;
 import org.npp4j.layers.SpatialSelfAttention;
 
-/** A VQ encoder or decoder in a Deeplearning4j graph: one layer for each {@link VqModule}, one after another. */
-final class VqChain {
+/**
+ * A convolutional encoder or decoder in a Deeplearning4j graph: one layer for each {@link AutoencoderModule}, one after
+ * another.
+ */
+final class AutoencoderChain {
     private static final List<String> RESIDUAL_KEYS = List.of(
             ResidualBlock.NORM_GAIN_1,
             ResidualBlock.NORM_BIAS_1,
@@ -39,31 +47,61 @@ final class VqChain {
             SpatialSelfAttention.OUT_WEIGHT,
             SpatialSelfAttention.OUT_BIAS);
 
-    private VqChain() {}
+    private static final String INPUT = "input";
+
+    private AutoencoderChain() {}
 
     /**
      * Adds the layers of modules to a graph.
      *
      * @param graph to add them to
      * @param modules in execution order
+     * @param groups of every group norm
      * @param input the vertex before the first of them
      * @return the name of the last
      */
-    static String add(ComputationGraphConfiguration.GraphBuilder graph, List<VqModule> modules, String input) {
+    static String add(
+            ComputationGraphConfiguration.GraphBuilder graph,
+            List<AutoencoderModule> modules,
+            int groups,
+            String input) {
         String last = input;
-        for (VqModule module : modules) {
-            graph.addLayer(vertex(module), layer(module), last);
+        for (AutoencoderModule module : modules) {
+            graph.addLayer(vertex(module), layer(module, groups), last);
             last = vertex(module);
         }
         return last;
     }
 
+    /**
+     * A network of these modules alone, for images or latents of any size.
+     *
+     * @param modules in execution order
+     * @param groups of every group norm
+     * @param seed of its weights
+     * @param random whether weights are drawn as PyTorch draws them; otherwise all are 0, to be set
+     * @return the network
+     */
+    static ComputationGraph network(List<AutoencoderModule> modules, int groups, long seed, boolean random) {
+        ComputationGraphConfiguration.GraphBuilder graph = new NeuralNetConfiguration.Builder()
+                .seed(seed)
+                .dataType(DataType.FLOAT)
+                .weightInit(WeightInit.UNIFORM)
+                .graphBuilder()
+                .addInputs(INPUT);
+        graph.setOutputs(add(graph, modules, groups, INPUT));
+        ComputationGraph network = new ComputationGraph(graph.build());
+        // an array of zeros saves drawing random numbers
+        network.init(random ? null : Nd4j.create(DataType.FLOAT, 1, AutoencoderModule.parameters(modules)), false);
+        return network;
+    }
+
     /** Deeplearning4j takes what follows the first underscore of a parameter's name for its key. */
-    static String vertex(VqModule module) {
+    static String vertex(AutoencoderModule module) {
         return module.name().replace('_', '-');
     }
 
-    private static Layer layer(VqModule module) {
+    private static Layer layer(AutoencoderModule module, int groups) {
         return switch (module.kind()) {
             case CONVOLUTION -> new ImageConvolution.Builder(3)
                     .nIn(module.in())
@@ -84,16 +122,16 @@ final class VqChain {
                     .nIn(module.in())
                     .nOut(module.out())
                     .build();
-            case RESIDUAL -> new ResidualBlock.Builder(VqConfig.GROUPS)
+            case RESIDUAL -> new ResidualBlock.Builder(groups)
                     .epsilon(VqConfig.EPSILON)
                     .nIn(module.in())
                     .nOut(module.out())
                     .build();
-            case ATTENTION -> new SpatialSelfAttention.Builder(VqConfig.GROUPS)
+            case ATTENTION -> new SpatialSelfAttention.Builder(groups)
                     .epsilon(VqConfig.EPSILON)
                     .nIn(module.in())
                     .build();
-            case NORM -> new GroupNorm.Builder(VqConfig.GROUPS)
+            case NORM -> new GroupNorm.Builder(groups)
                     .epsilon(VqConfig.EPSILON)
                     .swish(true)
                     .nIn(module.in())
@@ -108,9 +146,9 @@ final class VqChain {
      * @param modules the modules
      * @return published name -> view of the published shape
      */
-    static Map<String, INDArray> weights(ComputationGraph network, List<VqModule> modules) {
+    static Map<String, INDArray> weights(ComputationGraph network, List<AutoencoderModule> modules) {
         Map<String, INDArray> weights = new LinkedHashMap<>();
-        for (VqModule module : modules) {
+        for (AutoencoderModule module : modules) {
             org.deeplearning4j.nn.api.Layer layer = network.getLayer(vertex(module));
             Iterator<String> keys = keys(module).iterator();
             module.shapes().forEach((name, shape) -> weights.put(name, published(layer.getParam(keys.next()), shape)));
@@ -118,8 +156,8 @@ final class VqChain {
         return weights;
     }
 
-    /** Keys of its parameters, in the order of {@link VqModule#shapes()}. */
-    private static List<String> keys(VqModule module) {
+    /** Keys of its parameters, in the order of {@link AutoencoderModule#shapes()}. */
+    private static List<String> keys(AutoencoderModule module) {
         return switch (module.kind()) {
             case CONVOLUTION, POINTWISE, DOWNSAMPLING, UPSAMPLING -> List.of(
                     ImageConvolution.WEIGHT, ImageConvolution.BIAS);
@@ -143,5 +181,16 @@ final class VqChain {
                 .transpose()
                 .reshape('c', true, shape[0], shape[2], shape[3], shape[1])
                 .permute(0, 3, 1, 2);
+    }
+
+    /** The numbers of an array in row order. */
+    static float[] floats(INDArray array) {
+        INDArray rows = array.dup('c');
+        float[] floats = new float[Math.toIntExact(rows.length())];
+        Nd4j.getExecutioner().commit();
+        Nd4j.getAffinityManager().ensureLocation(rows, Location.HOST);
+        rows.data().asNioFloat().get(floats);
+        rows.close();
+        return floats;
     }
 }
