@@ -162,7 +162,7 @@ def save_safetensors(tensors, path):
             f.write(t.numpy().tobytes())
 
 
-def make(name, seed, images, clamped, **size):
+def make(name, seed, images, **size):
     torch.manual_seed(seed)
     w = {}
     for key, shape in sizes(**size).items():
@@ -170,8 +170,6 @@ def make(name, seed, images, clamped, **size):
         t = torch.randn(shape) / fan ** 0.5 if len(shape) > 1 else 0.1 * torch.randn(shape)
         if len(shape) == 1 and "norm" in key and key.endswith("weight"):
             t += 1
-        if clamped and key == "quant_conv.bias":  # some log variances beyond both clamps
-            t[-1], t[-2] = 21, -31
         w[key] = t.half()
     model = Model({k: v.double() for k, v in w.items()}, size["mult"], size["res"])
     x = (torch.rand(images) * 2 - 1).double()
@@ -187,19 +185,16 @@ def make(name, seed, images, clamped, **size):
     return w
 
 
-small = dict(ch=8, mult=(1, 2), res=1, z=3, embed=2, enc_attn=(1,), dec_attn=())
 with torch.no_grad():
-    w = make("kl-a", 7, (2, 3, 10, 6), False, **small)
-    # as latent-diffusion's training saves it: more beside the weights, a network of the loss among them
-    torch.save({"state_dict": {**w, "loss.logvar": torch.zeros(())}, "epoch": 3}, "kl-a.ckpt")
-    w = make("kl-b", 8, (2, 3, 8, 12), True, **{**small, "ch": 4, "mult": (1, 2, 1), "embed": 3, "enc_attn": (), "res": 2})
-    save_safetensors(diffusers(w, 3, False), "kl-b.safetensors")
-    torch.save(diffusers(w, 3, True), "kl-b-early.bin")
-    torch.save({"state_dict": {**{"first_stage_model." + k: v for k, v in w.items()},
-                               "model.diffusion_model.out.0.weight": torch.zeros(3)}}, "kl-b-whole.ckpt")
-json.dump({"ch": 8, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 3, "embed_dim": 2, "encoder_attention": [1],
-           "norm_num_groups": GROUPS}, open("kl-a.json", "w"), indent=1)
-json.dump({"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [4, 8, 4],
-           "down_block_types": ["DownEncoderBlock2D"] * 3, "up_block_types": ["UpDecoderBlock2D"] * 3,
-           "in_channels": 3, "out_channels": 3, "latent_channels": 3, "layers_per_block": 2, "norm_num_groups": GROUPS,
-           "sample_size": 12, "scaling_factor": 0.5}, open("kl-b.json", "w"), indent=1)
+    w = make("kl", 7, (2, 3, 10, 6), ch=4, mult=(1, 2), res=1, z=3, embed=3, enc_attn=(1,), dec_attn=())
+# as latent-diffusion's training saves it: more beside the weights, a part of the loss among them
+torch.save({"state_dict": {**w, "loss.logvar": torch.zeros(())}, "epoch": 3}, "kl.ckpt")
+save_safetensors(diffusers(w, 2, False), "kl-diffusers.safetensors")
+torch.save(diffusers(w, 2, True), "kl-diffusers-early.bin", _use_new_zipfile_serialization=False)
+json.dump({"ch": 4, "ch_mult": [1, 2], "num_res_blocks": 1, "z_channels": 3, "embed_dim": 3, "encoder_attention": [1],
+           "norm_num_groups": GROUPS}, open("kl.json", "w"), indent=1)
+json.dump({"_class_name": "AutoencoderKL", "act_fn": "silu", "block_out_channels": [4, 8],
+           "down_block_types": ["DownEncoderBlock2D", "AttnDownEncoderBlock2D"],
+           "up_block_types": ["UpDecoderBlock2D"] * 2, "in_channels": 3, "out_channels": 3, "latent_channels": 3,
+           "layers_per_block": 1, "norm_num_groups": GROUPS, "sample_size": 12, "scaling_factor": 0.5},
+          open("kl-diffusers.json", "w"), indent=1)
