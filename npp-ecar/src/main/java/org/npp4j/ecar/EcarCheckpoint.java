@@ -99,6 +99,20 @@ public final class EcarCheckpoint {
      * @throws IOException if the file cannot be read, says nothing of the model's sizes, or has no average
      */
     public static Model read(Path path, boolean average) throws IOException {
+        return read(path, average, null);
+    }
+
+    /**
+     * The model in a file that {@link #write} has written, or its moving average.
+     *
+     * @param path the file
+     * @param average whether to take the moving average in place of the weights
+     * @param autoencoder where the checkpoint of the latents' autoencoder is now; null for where the file says
+     * @return a new network with its weights, its sizes and its codec
+     * @throws IOException if a file cannot be read, the model's says nothing of its sizes or has no average, or the autoencoder
+     *     is another one
+     */
+    public static Model read(Path path, boolean average, Path autoencoder) throws IOException {
         EcarConfig config;
         LatentCodec codec;
         try (TensorFile file = TensorFile.open(path)) {
@@ -108,7 +122,7 @@ public final class EcarCheckpoint {
                         path, "does not say which ECAR it is of: it has no \"" + CONFIG + "\" beside the weights");
             }
             config = EcarConfig.parse(json);
-            codec = root.get(CODEC) instanceof String description ? LatentCodec.parse(description) : null;
+            codec = root.get(CODEC) instanceof String description ? LatentCodec.parse(description, autoencoder) : null;
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(path, "describes its model wrongly: " + e.getMessage(), e);
         }

@@ -17,6 +17,8 @@ import java.util.stream.IntStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.learning.config.IUpdater;
+import org.nd4j.shade.jackson.databind.ObjectMapper;
+import org.nd4j.shade.jackson.databind.node.ObjectNode;
 import org.npp4j.ecar.Ecar;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.ecar.EcarConfig;
@@ -27,7 +29,6 @@ import org.npp4j.ecar.baseline.DitCheckpoint;
 import org.npp4j.ecar.baseline.DitConfig;
 import org.npp4j.ecar.baseline.DitCost;
 import org.npp4j.ecar.baseline.DitDataSetIterator;
-import org.npp4j.ecar.latents.BlockTransform;
 import org.npp4j.ecar.latents.LatentCodec;
 import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.EpochDataSetIterator;
@@ -75,7 +76,6 @@ final class CompareEcarCommand implements Callable<Integer> {
     private static final String SMALL_DIT = "{\"channels\": 16, \"grid\": 8, \"patch\": 1, \"dim\": 96, \"n_layer\": 5,"
             + " \"n_head\": 4, \"num_classes\": 10, \"class_dropout\": 0.1}";
 
-    private static final int BLOCK = 4;
     private static final int SHEET_PER_CLASS = 10;
     private static final double CLIP_NORM = 1;
     private static final int WARMUP_STEPS = 50;
@@ -123,6 +123,9 @@ final class CompareEcarCommand implements Callable<Integer> {
             description =
                     "JSON that describes the DiT to train. Default: 5 layers of width 96, tokens of one position.")
     private Path ditConfig;
+
+    @Mixin
+    private CodecOptions codecOptions;
 
     @Option(
             names = "--tflop",
@@ -275,15 +278,13 @@ final class CompareEcarCommand implements Callable<Integer> {
     private List<Trained> models() throws IOException {
         List<Trained> all = new ArrayList<>();
         for (Path file : ecars) {
-            all.add(new Trained(new FlowModel.Ecar(EcarCheckpoint.read(file)), null));
+            all.add(new Trained(new FlowModel.Ecar(EcarCheckpoint.read(file, false, codecOptions.checkpoint())), null));
         }
-        DitCheckpoint.Model given = dit == null ? null : DitCheckpoint.read(dit);
+        DitCheckpoint.Model given = dit == null ? null : DitCheckpoint.read(dit, codecOptions.checkpoint());
         if (!all.isEmpty() && given != null) {
             all.add(new Trained(new FlowModel.Dit(given), null));
             return all;
         }
-        EcarConfig ecarSizes = EcarConfig.parse(ecarConfig == null ? SMALL_ECAR : Files.readString(ecarConfig));
-        DitConfig ditSizes = DitConfig.parse(ditConfig == null ? SMALL_DIT : Files.readString(ditConfig));
         LabelledImages every = images(LabelledImages.Split.TRAIN);
         LabelledImages train = perClass == null ? every : every.firstOfEachClass(perClass);
         if (train.count() < batchSize) {
@@ -294,7 +295,13 @@ final class CompareEcarCommand implements Callable<Integer> {
                 ? codec(all)
                 : given != null
                         ? codec(List.of(new Trained(new FlowModel.Dit(given), null)))
-                        : BlockTransform.fit(train.images(), BLOCK, ecarSizes.grid());
+                        : newCodec(train.images());
+        EcarConfig ecarSizes =
+                EcarConfig.parse(ecarConfig == null ? withLatents(SMALL_ECAR, codec) : Files.readString(ecarConfig));
+        DitConfig ditSizes =
+                DitConfig.parse(ditConfig == null ? withLatents(SMALL_DIT, codec) : Files.readString(ditConfig));
+        requireLatents("ECAR", ecarSizes.channels(), ecarSizes.grid(), codec);
+        requireLatents("DiT", ditSizes.channels(), ditSizes.grid(), codec);
         INDArray latents = codec.encode(train.images());
         if (all.isEmpty()) {
             ComputationGraph network = Ecar.of(ecarSizes)
@@ -374,6 +381,29 @@ final class CompareEcarCommand implements Callable<Integer> {
         long images = (long) steps * batchSize;
         return new FlowComparison.Training(
                 images, images * operationsOfImage / 1e12, (System.nanoTime() - start) / 1e9, sum / counted);
+    }
+
+    private LatentCodec newCodec(PixelImages images) throws IOException {
+        EcarConfig sizes = EcarConfig.parse(ecarConfig == null ? SMALL_ECAR : Files.readString(ecarConfig));
+        try {
+            return codecOptions.codec(images, ecarConfig == null ? null : sizes.grid(), 1 << sizes.stages() - 1);
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(spec.commandLine(), e.getMessage(), e);
+        }
+    }
+
+    /** A description of one of the small models with the latents of a codec. */
+    private static String withLatents(String json, LatentCodec codec) throws IOException {
+        ObjectNode sizes = (ObjectNode) new ObjectMapper().readTree(json);
+        return sizes.put("channels", codec.channels()).put("grid", codec.grid()).toString();
+    }
+
+    private static void requireLatents(String name, int channels, int grid, LatentCodec codec) {
+        if (channels != codec.channels() || grid != codec.grid()) {
+            throw new AppException("The latents have " + codec.channels() + " channels on a grid of " + codec.grid()
+                    + " x " + codec.grid() + ", but the " + name + " " + channels + " on " + grid + " x " + grid
+                    + ". Change its configuration, or --block or --kl-ckpt");
+        }
     }
 
     /** The codec of all models. */

@@ -53,6 +53,12 @@ final class EcarSampleCommand implements Callable<Integer> {
             description = "The model, ecar.pt, or the folder of a checkpoint of ecar-train.")
     private Path checkpoint;
 
+    @Option(
+            names = "--kl-ckpt",
+            paramLabel = "FILE",
+            description = "Where the KL autoencoder of the model's latents is now. Default: where it was in training.")
+    private Path autoencoder;
+
     @Option(names = "--ema", description = "Take the moving average in place of the weights.")
     private boolean average;
 
@@ -153,7 +159,7 @@ final class EcarSampleCommand implements Callable<Integer> {
 
     private EcarCheckpoint.Model model() throws IOException {
         if (!Files.isDirectory(checkpoint)) {
-            return EcarCheckpoint.read(checkpoint, average);
+            return EcarCheckpoint.read(checkpoint, average, autoencoder);
         }
         TrainingCheckpoint stored = TrainingCheckpoint.read(checkpoint, EcarPlan::parse);
         ComputationGraph network = stored.loadNetwork();
@@ -167,8 +173,15 @@ final class EcarSampleCommand implements Callable<Integer> {
         if (!Files.isRegularFile(codec)) {
             throw new AppException(checkpoint + " is not in the folder of a run: there is no " + codec.normalize());
         }
-        return new EcarCheckpoint.Model(
-                ((EcarPlan) stored.plan()).model(), network, LatentCodec.parse(Files.readString(codec)));
+        return new EcarCheckpoint.Model(((EcarPlan) stored.plan()).model(), network, codec(Files.readString(codec)));
+    }
+
+    private LatentCodec codec(String json) throws IOException {
+        try {
+            return LatentCodec.parse(json, autoencoder);
+        } catch (IllegalArgumentException e) {
+            throw usage("--kl-ckpt: " + e.getMessage());
+        }
     }
 
     private static int[] allClasses(EcarConfig config) {
@@ -224,6 +237,9 @@ final class EcarSampleCommand implements Callable<Integer> {
         }
         if (!Files.exists(checkpoint)) {
             throw usage("--checkpoint: there is no file " + checkpoint);
+        }
+        if (autoencoder != null && !Files.isRegularFile(autoencoder)) {
+            throw usage("--kl-ckpt: there is no file " + autoencoder);
         }
         if (Files.exists(out) && !Files.isDirectory(out)) {
             throw usage("--out must be a folder, but " + out + " is a file");

@@ -62,6 +62,7 @@ final class EcarTrainCommand implements Callable<Integer> {
     /** Who gives one option of a row on the command line does not mean those of another in a file. */
     private static final OptionFiles FILES = new OptionFiles(List.of(
             List.of(Set.of("--ecar-config"), Set.of("--head")),
+            List.of(Set.of("--block"), Set.of("--kl-ckpt", "--kl-config", "--kl-scale")),
             List.of(Set.of("--micro-batch"), Set.of("--gradient-accumulation-steps"))));
 
     private static final int TEST_BATCH = 250;

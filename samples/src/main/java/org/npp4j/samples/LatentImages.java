@@ -1,6 +1,5 @@
 package org.npp4j.samples;
 
-import java.nio.charset.StandardCharsets;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -9,8 +8,8 @@ import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.ecar.EcarConfig;
 import org.npp4j.ecar.LatentDataSetIterator;
+import org.npp4j.ecar.latents.KlCodec;
 import org.npp4j.ecar.latents.LatentCodec;
-import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
 
@@ -80,11 +79,11 @@ final class LatentImages {
             put(description, "test images", images.test());
         }
         description.put("latents", codec.channels() + " channels, " + codec.grid() + " x " + codec.grid());
-        description.put(
-                "SHA-256 of the latent codec",
-                new Sha256()
-                        .add(codec.toJson().getBytes(StandardCharsets.UTF_8))
-                        .hex());
+        if (codec instanceof KlCodec kl) {
+            description.put("SHA-256 of the KL autoencoder", kl.sha256());
+            description.put("scale of the latents", Double.toString(kl.scale()));
+        }
+        description.put("SHA-256 of the latent codec", codec.fingerprint());
         return description;
     }
 

@@ -2,16 +2,14 @@ package org.npp4j.samples;
 
 import java.io.IOException;
 import java.nio.file.Path;
-import org.npp4j.ecar.latents.BlockTransform;
 import org.npp4j.ecar.latents.LatentCodec;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
+import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** Options of the commands that train on latents: the images, and what makes latents of them. */
 final class LatentOptions {
-    private static final int BLOCK = 4;
-
     @Option(
             names = "--data",
             paramLabel = "DIR",
@@ -26,11 +24,8 @@ final class LatentOptions {
             description = "Train on the first N images of each class. Default: on all.")
     private Integer perClass;
 
-    @Option(
-            names = "--block",
-            paramLabel = "B",
-            description = "Latents are the cosine transform of blocks of B x B pixels. Default: 4.")
-    private Integer block;
+    @Mixin
+    private CodecOptions codec;
 
     /** {@return the images, checked} */
     SmallImageSet images() throws IOException {
@@ -46,7 +41,7 @@ final class LatentOptions {
     }
 
     /**
-     * What makes latents of images. The one place that knows the codecs.
+     * What makes latents of images.
      *
      * @param train images that the codec may be fitted to
      * @param grid the side of the grid, if the model says it; null for the smallest that covers the images
@@ -56,12 +51,6 @@ final class LatentOptions {
      * @throws IOException if a file cannot be read
      */
     LatentCodec codec(PixelImages train, Integer grid, int multiple) throws IOException {
-        int side = block == null ? BLOCK : block;
-        if (side < 1) {
-            throw new UsageException("--block must be at least 1, but is " + side);
-        }
-        int blocks = (Math.max(train.height(), train.width()) + side - 1) / side;
-        int smallest = (blocks + multiple - 1) / multiple * multiple;
-        return BlockTransform.fit(train, side, grid == null ? smallest : grid);
+        return codec.codec(train, grid, multiple);
     }
 }

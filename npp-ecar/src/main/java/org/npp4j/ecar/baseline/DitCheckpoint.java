@@ -68,6 +68,18 @@ public final class DitCheckpoint {
      * @throws IOException if the file cannot be read, or says nothing of the model's sizes
      */
     public static Model read(Path path) throws IOException {
+        return read(path, null);
+    }
+
+    /**
+     * The model in a file that {@link #write} has written.
+     *
+     * @param path the file
+     * @param autoencoder where the checkpoint of the latents' autoencoder is now; null for where the file says
+     * @return a new network with its weights, its sizes and its codec
+     * @throws IOException if a file cannot be read, the model's says nothing of its sizes, or the autoencoder is another one
+     */
+    public static Model read(Path path, Path autoencoder) throws IOException {
         DitConfig config;
         LatentCodec codec;
         try (TensorFile file = TensorFile.open(path)) {
@@ -77,7 +89,7 @@ public final class DitCheckpoint {
                         path, "does not say which DiT it is of: it has no \"" + CONFIG + "\" beside the weights");
             }
             config = DitConfig.parse(json);
-            codec = root.get(CODEC) instanceof String description ? LatentCodec.parse(description) : null;
+            codec = root.get(CODEC) instanceof String description ? LatentCodec.parse(description, autoencoder) : null;
         } catch (IllegalArgumentException e) {
             throw new CheckpointException(path, "describes its model wrongly: " + e.getMessage(), e);
         }

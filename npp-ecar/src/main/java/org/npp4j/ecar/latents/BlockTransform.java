@@ -6,7 +6,6 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
 import org.nd4j.linalg.factory.Nd4j;
-import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.nd4j.shade.jackson.databind.node.ArrayNode;
@@ -168,12 +167,8 @@ public final class BlockTransform implements LatentCodec {
         return grid;
     }
 
-    private int top() {
-        return (blockSide * grid - height) / 2;
-    }
-
-    private int left() {
-        return (blockSide * grid - width) / 2;
+    private EdgePadding padding() {
+        return new EdgePadding(height, width, blockSide * grid);
     }
 
     @Override
@@ -186,7 +181,8 @@ public final class BlockTransform implements LatentCodec {
         int n = images.count();
         int square = blockSide * blockSide;
         // [n, c, G b, G b] -> [n, c, G, b, G, b] -> [n, G, G, c, b, b] -> rows of block pixels
-        INDArray blocks = padded(images.toSignedUnit())
+        INDArray blocks = padding()
+                .pad(images.toSignedUnit())
                 .reshape('c', n, imageChannels, grid, blockSide, grid, blockSide)
                 .permute(0, 2, 4, 1, 3, 5)
                 .dup('c')
@@ -225,43 +221,11 @@ public final class BlockTransform implements LatentCodec {
                 .permute(0, 3, 1, 4, 2, 5)
                 .dup('c')
                 .reshape('c', n, imageChannels, (long) grid * blockSide, (long) grid * blockSide);
-        return PixelImages.fromSignedUnit(pixels.get(
-                        NDArrayIndex.all(),
-                        NDArrayIndex.all(),
-                        NDArrayIndex.interval(top(), top() + height),
-                        NDArrayIndex.interval(left(), left() + width))
-                .dup('c'));
+        return PixelImages.fromSignedUnit(padding().cut(pixels));
     }
 
     private static INDArray vector(double[] numbers, double factor) {
         return Nd4j.createFromArray(numbers).muli(factor).castTo(DataType.FLOAT);
-    }
-
-    /** [n, c, H, W] continued by its edges to [n, c, G b, G b]. */
-    private INDArray padded(INDArray images) {
-        int side = blockSide * grid;
-        if (side == height && side == width) {
-            return images;
-        }
-        INDArray rows =
-                Nd4j.createUninitialized(DataType.FLOAT, new long[] {images.size(0), imageChannels, side, width}, 'c');
-        for (int y = 0; y < side; y++) {
-            int from = Math.min(height - 1, Math.max(0, y - top()));
-            line(rows, 2, y).assign(line(images, 2, from));
-        }
-        INDArray all =
-                Nd4j.createUninitialized(DataType.FLOAT, new long[] {images.size(0), imageChannels, side, side}, 'c');
-        for (int x = 0; x < side; x++) {
-            int from = Math.min(width - 1, Math.max(0, x - left()));
-            line(all, 3, x).assign(line(rows, 3, from));
-        }
-        return all;
-    }
-
-    private static INDArray line(INDArray images, int axis, int at) {
-        return axis == 2
-                ? images.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.point(at), NDArrayIndex.all())
-                : images.get(NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.all(), NDArrayIndex.point(at));
     }
 
     @Override

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.IOException;
 import java.util.Random;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -23,7 +24,7 @@ class BlockTransformTest {
 
     @ParameterizedTest
     @CsvSource({"1, 28, 28, 4, 8", "3, 8, 8, 4, 2", "1, 7, 10, 3, 4", "2, 6, 6, 1, 6", "1, 5, 5, 8, 1"})
-    void loosesNothing(int channels, int height, int width, int blockSide, int grid) {
+    void loosesNothing(int channels, int height, int width, int blockSide, int grid) throws IOException {
         PixelImages images = images(50, channels, height, width);
         BlockTransform codec = BlockTransform.fit(images, blockSide, grid);
         INDArray latents = codec.encode(images);
@@ -47,7 +48,7 @@ class BlockTransformTest {
 
     /** Against the definition: sums over pixels. */
     @Test
-    void isTheCosineTransform() {
+    void isTheCosineTransform() throws IOException {
         PixelImages images = images(2, 1, 6, 6);
         INDArray plain = LatentCodec.parse(
                         "{\"kind\":\"block-transform\",\"block_side\":3,\"grid\":2,\"image_channels\":1,"
