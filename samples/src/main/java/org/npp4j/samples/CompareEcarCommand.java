@@ -2,6 +2,7 @@ package org.npp4j.samples;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Files;
@@ -17,8 +18,6 @@ import java.util.stream.IntStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.learning.config.IUpdater;
-import org.nd4j.shade.jackson.databind.ObjectMapper;
-import org.nd4j.shade.jackson.databind.node.ObjectNode;
 import org.npp4j.ecar.Ecar;
 import org.npp4j.ecar.EcarCheckpoint;
 import org.npp4j.ecar.EcarConfig;
@@ -394,7 +393,7 @@ final class CompareEcarCommand implements Callable<Integer> {
 
     /** A description of one of the small models with the latents of a codec. */
     private static String withLatents(String json, LatentCodec codec) throws IOException {
-        ObjectNode sizes = (ObjectNode) new ObjectMapper().readTree(json);
+        ObjectNode sizes = new ObjectMapper().readValue(json, ObjectNode.class);
         return sizes.put("channels", codec.channels()).put("grid", codec.grid()).toString();
     }
 

@@ -16,17 +16,11 @@ import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.util.ModelSerializer;
-import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.ImageDataSetIterator;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.images.PngSheet;
-import org.npp4j.llamagen.tokenizer.CodebookRestart;
-import org.npp4j.llamagen.tokenizer.CodebookUsage;
 import org.npp4j.llamagen.tokenizer.ReconstructionError;
-import org.npp4j.llamagen.tokenizer.VqConfig;
-import org.npp4j.llamagen.tokenizer.VqTokenizer;
-import org.npp4j.llamagen.tokenizer.VqTraining;
 import org.npp4j.schedule.DivergenceGuard;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
@@ -35,12 +29,6 @@ import org.npp4j.schedule.WeightAverage;
 
 /** A run of {@link TrainTokenizerCommand}: steps, metrics, sheets, checkpoints. */
 final class TokenizerTraining {
-    /** The checkpoint in the published layout. */
-    static final String TOKENIZER = "vq.pt";
-
-    /** The same with the moving average of the weights. */
-    static final String AVERAGED = "vq-ema.pt";
-
     private static final String STATE = "state.zip";
     /** What the state holds. */
     private static final String NETWORK = "network.zip";
@@ -49,15 +37,7 @@ final class TokenizerTraining {
     private static final String AVERAGE = "average.bin";
     private static final String METRICS = "metrics.csv";
     private static final String SHEET = "sheet.png";
-    private static final ObjectMapper JSON = new ObjectMapper();
-
-    private static final String HEAD =
-            "step,images,mean_squared_error,quantization_error,codes_used,perplexity,restarted,learning_rate,test_error,ema_test_error";
-
     private static final double BETA2 = 0.95;
-    /** Codes move to where latents are until so much of the training is over; then all settle. */
-    private static final double RESTARTING = 0.7;
-
     /** Steps that a line of metrics sums up. */
     private static final int STEPS_PER_LINE = 50;
 
@@ -69,19 +49,17 @@ final class TokenizerTraining {
     private static final int TEST_IMAGES = 256;
 
     /** Training images are in [-1, 1], errors are reported for pixels in [0, 1]. */
-    private static final double UNIT = 0.25;
+    static final double UNIT = 0.25;
 
-    private final VqConfig config;
     private final TokenizerImages images;
     private final Settings settings;
     private final Path out;
     private final ImageDataSetIterator batches;
     private final int steps;
     private final StageLearningRate rate;
-    private final VqTraining training;
+    private final AutoencoderLearner learner;
     private final List<String> metrics = new ArrayList<>();
 
-    private final CodebookRestart restart;
     private ComputationGraph network;
     private WeightAverage average;
     private double seconds;
@@ -96,10 +74,7 @@ final class TokenizerTraining {
      * @param endLearningRate at the end
      * @param warmup steps in which the rate rises from 0
      * @param decayRatio share of the steps in which it falls
-     * @param commitment beta
-     * @param quantizerWeight of the quantizer's loss
      * @param mirror whether half of the images are mirrored
-     * @param restart whether codes that are hardly chosen move
      * @param sheetEvery steps
      * @param checkpointEvery steps
      * @param seed of everything
@@ -113,10 +88,7 @@ final class TokenizerTraining {
             double endLearningRate,
             int warmup,
             double decayRatio,
-            double commitment,
-            double quantizerWeight,
             boolean mirror,
-            boolean restart,
             int sheetEvery,
             int checkpointEvery,
             long seed,
@@ -136,21 +108,13 @@ final class TokenizerTraining {
             require(stopAfter >= 0, "--steps must be at least 1", stopAfter);
             require(warmup >= 0, "--warmup-steps must be 0 or above", warmup);
             require(decayRatio >= 0 && decayRatio <= 1, "--decay-ratio must be 0 to 1", decayRatio);
-            require(
-                    commitment >= 0 && commitment < Double.POSITIVE_INFINITY,
-                    "--commit-loss-beta must be 0 or above",
-                    commitment);
-            require(
-                    quantizerWeight >= 0 && quantizerWeight < Double.POSITIVE_INFINITY,
-                    "--codebook-weight must be 0 or above",
-                    quantizerWeight);
         }
 
         private static void requireAtLeastOne(String name, int value) {
             require(value >= 1, name + " must be at least 1", value);
         }
 
-        private static void require(boolean fits, String rule, Number value) {
+        static void require(boolean fits, String rule, Number value) {
             if (!fits) {
                 throw new IllegalArgumentException(rule + ", but is " + value);
             }
@@ -160,13 +124,12 @@ final class TokenizerTraining {
     /**
      * A run.
      *
-     * @param config sizes of the tokenizer
+     * @param factory of what is trained
      * @param images to train and to test on
      * @param settings how
      * @param out folder for the files
      */
-    TokenizerTraining(VqConfig config, TokenizerImages images, Settings settings, Path out) {
-        this.config = config;
+    TokenizerTraining(AutoencoderLearner.Factory factory, TokenizerImages images, Settings settings, Path out) {
         this.images = images;
         this.settings = settings;
         this.out = out;
@@ -179,55 +142,44 @@ final class TokenizerTraining {
                 .warmup(settings.warmup())
                 .decayRatio(settings.decayRatio())
                 .build();
-        restart = new CodebookRestart((int) (RESTARTING * steps), settings.seed());
-        training = new VqTraining.Builder(
-                        config, images.train().height(), images.train().width())
-                .updater(new TorchAdam.Builder().learningRate(rate).beta2(BETA2).build())
-                .commitment(settings.commitment())
-                .quantizerWeight(settings.quantizerWeight())
-                .seed(settings.seed())
-                .build();
+        learner = factory.make(
+                images.train().height(),
+                images.train().width(),
+                steps,
+                new TorchAdam.Builder().learningRate(rate).beta2(BETA2).build());
     }
 
     /**
      * Trains to the end.
      *
-     * @param start a tokenizer to start from, or null
+     * @param start a checkpoint to start from, or null
      * @param resume whether to go on from the checkpoint in the folder, if there is one
      * @return what was learnt
      * @throws IOException if a file cannot be read or written
      */
-    VqTokenizer run(Path start, boolean resume) throws IOException {
-        network = training.init();
+    AutoencoderLearner.Learnt run(Path start, boolean resume) throws IOException {
+        network = learner.init();
         average = settings.averageDecay() > 0 ? new WeightAverage(network, settings.averageDecay()) : null;
         Path state = out.resolve(STATE);
         int first = 0;
         if (resume && Files.exists(state)) {
             first = resume(state);
         } else if (start != null) {
-            training.start(
-                    VqTokenizer.load(
-                            start,
-                            config,
-                            images.train().height(),
-                            images.train().width()),
-                    network);
+            learner.start(start, network);
             average = average == null ? null : new WeightAverage(network, settings.averageDecay());
         }
         readMetrics(first);
         network.addListeners(new DivergenceGuard(() -> Files.exists(state) ? state : null));
-        if (settings.restart()) {
-            network.addListeners(restart);
-        }
+        learner.listeners().forEach(network::addListeners);
         if (average != null) {
-            // after the restart: it sees the codes where they are now
+            // after the others: it sees codes where a restart has put them
             network.addListeners(average);
         }
-        VqTokenizer tokenizer = training.tokenizer(network);
+        AutoencoderLearner.Learnt learnt = learner.learnt(network);
         int last = settings.stopAfter() == 0 ? steps : Math.min(steps, settings.stopAfter());
         long begin = System.nanoTime();
         try (StepProgress progress = new StepProgress("train-tokenizer", first, steps)) {
-            Summary summary = new Summary();
+            AutoencoderLearner.Summary summary = learner.summary();
             for (int step = first; step < last; ) {
                 if (step == first || step % batches.batchesPerEpoch() == 0) {
                     batches.seek(step / batches.batchesPerEpoch(), step % batches.batchesPerEpoch());
@@ -241,27 +193,27 @@ final class TokenizerTraining {
                 boolean test = step % settings.sheetEvery() == 0 || step == last;
                 String averageError = test && average != null ? testError(averaged()) : "";
                 if (save && average != null) {
-                    averaged().save(out.resolve(AVERAGED));
+                    averaged().save(averageFile());
                 }
                 if (save || test) {
-                    training.copy(network, tokenizer);
+                    learnt.update(network);
                 }
                 if (save) {
-                    tokenizer.save(out.resolve(TOKENIZER));
+                    learnt.save(file());
                     save(state);
                 }
                 if (test) {
-                    sheet(tokenizer);
+                    sheet(learnt);
                 }
                 if (test || step % STEPS_PER_LINE == 0) {
-                    line(step, summary, test ? testError(tokenizer) : "", averageError);
-                    summary = new Summary();
+                    line(step, summary, test ? testError(learnt) : "", averageError);
+                    summary = learner.summary();
                 }
             }
         }
         seconds = (System.nanoTime() - begin) / 1e9;
         stepsDone = Math.max(0, last - first);
-        return tokenizer;
+        return learnt;
     }
 
     /** {@return whether there is a moving average} */
@@ -269,42 +221,21 @@ final class TokenizerTraining {
         return average != null;
     }
 
-    /** {@return a tokenizer with the moving average of the weights} */
-    VqTokenizer averaged() {
+    /** {@return what was learnt, with the moving average of the weights} */
+    AutoencoderLearner.Learnt averaged() {
         try (WeightAverage.Swap ignored = average.applyTo(network)) {
-            return training.tokenizer(network);
+            return learner.learnt(network);
         }
     }
 
-    /** What some steps have in common. */
-    private final class Summary {
-        private final CodebookUsage usage = new CodebookUsage(config.codebookSize());
-        private double error;
-        private double quantization;
-        private int count;
+    /** {@return the checkpoint in the published layout} */
+    Path file() {
+        return out.resolve(learner.name() + ".pt");
+    }
 
-        void add(ComputationGraph network) {
-            double last = VqTraining.quantizationError(network);
-            double quantizerLoss = settings.quantizerWeight() * (1 + settings.commitment()) * last;
-            error += UNIT * (network.score() - quantizerLoss);
-            quantization += last;
-            count++;
-            usage.add(VqTraining.chosenCodes(network));
-        }
-
-        String text() {
-            return String.format(Locale.ROOT, "error %.5f, %.0f%% of codes", error / count, 100 * usage.used());
-        }
-
-        String columns() {
-            return String.format(
-                    Locale.ROOT,
-                    "%.6f,%.6f,%.4f,%.1f",
-                    error / count,
-                    quantization / count,
-                    usage.used(),
-                    usage.perplexity());
-        }
+    /** {@return the same with the moving average of the weights} */
+    Path averageFile() {
+        return out.resolve(learner.name() + "-ema.pt");
     }
 
     /** All that a run goes on from, in one file: whole or not at all. */
@@ -315,8 +246,11 @@ final class TokenizerTraining {
             zip.putNextEntry(new ZipEntry(NETWORK));
             // it closes what it writes to
             ModelSerializer.writeModel(network, new Unclosed(zip), true);
-            zip.putNextEntry(new ZipEntry(RESTART));
-            zip.write(JSON.writeValueAsBytes(restart.state()));
+            byte[] ofLearner = learner.state();
+            if (ofLearner != null) {
+                zip.putNextEntry(new ZipEntry(RESTART));
+                zip.write(ofLearner);
+            }
             if (average != null) {
                 zip.putNextEntry(new ZipEntry(AVERAGE));
                 average.save(zip);
@@ -348,7 +282,7 @@ final class TokenizerTraining {
             ZipEntry ofNetwork = zip.getEntry(NETWORK);
             if (ofNetwork == null) {
                 throw new AppException(state + " is no state that can be resumed, or of an earlier version, which kept"
-                        + " less. Start from its tokenizer instead: --vq-ckpt " + out.resolve(TOKENIZER));
+                        + " less. Start from its tokenizer instead: --" + learner.name() + "-ckpt " + file());
             }
             ComputationGraph saved = ModelSerializer.restoreComputationGraph(zip.getInputStream(ofNetwork), true);
             if (saved.params().length() != network.params().length()) {
@@ -360,7 +294,11 @@ final class TokenizerTraining {
             network.getUpdater(true)
                     .getStateViewArray()
                     .assign(saved.getUpdater(true).getStateViewArray());
-            restart.restore(JSON.readValue(zip.getInputStream(zip.getEntry(RESTART)), CodebookRestart.State.class));
+            if (learner.state() != null) {
+                try (InputStream in = zip.getInputStream(zip.getEntry(RESTART))) {
+                    learner.restore(in.readAllBytes());
+                }
+            }
             ZipEntry ofAverage = zip.getEntry(AVERAGE);
             if ((ofAverage == null) != (average == null)) {
                 throw new AppException(state + (ofAverage == null ? " has no" : " has a")
@@ -379,7 +317,7 @@ final class TokenizerTraining {
 
     private void readMetrics(int first) throws IOException {
         Path file = out.resolve(METRICS);
-        metrics.add(HEAD);
+        metrics.add("step,images," + learner.columns() + ",learning_rate,test_error,ema_test_error");
         if (first > 0 && Files.exists(file)) {
             for (String line : Files.readAllLines(file)) {
                 if (line.matches("\\d+,.*") && Integer.parseInt(line.substring(0, line.indexOf(','))) <= first) {
@@ -389,31 +327,31 @@ final class TokenizerTraining {
         }
     }
 
-    private void line(int step, Summary summary, String testError, String averageError) throws IOException {
+    private void line(int step, AutoencoderLearner.Summary summary, String testError, String averageError)
+            throws IOException {
         metrics.add(String.format(
                 Locale.ROOT,
-                "%d,%d,%s,%d,%.3e,%s,%s",
+                "%d,%d,%s,%.3e,%s,%s",
                 step,
                 (long) step * settings.batchSize(),
                 summary.columns(),
-                restart.restarted(),
                 rate.valueAt(step - 1, 0),
                 testError,
                 averageError));
         AtomicFile.writeText(out.resolve(METRICS), String.join("\n", metrics) + "\n");
     }
 
-    private String testError(VqTokenizer tokenizer) {
+    private String testError(AutoencoderLearner.Learnt learnt) {
         PixelImages some =
                 images.test().range(0, Math.min(TEST_IMAGES, images.test().count()));
-        return String.format(Locale.ROOT, "%.6f", ReconstructionError.of(tokenizer, some));
+        return String.format(Locale.ROOT, "%.6f", ReconstructionError.of(learnt::reconstruct, some));
     }
 
     /** Rows of test images, each above the row of their reconstructions. */
-    private void sheet(VqTokenizer tokenizer) throws IOException {
+    private void sheet(AutoencoderLearner.Learnt learnt) throws IOException {
         PixelImages originals =
                 images.test().range(0, Math.min(SHEET_IMAGES, images.test().count()));
-        PixelImages decoded = tokenizer.decode(tokenizer.encode(originals));
+        PixelImages decoded = learnt.reconstruct(originals);
         int size = decoded.bytesPerImage();
         int columns = Math.min(SHEET_COLUMNS, originals.count());
         int rows = (originals.count() + columns - 1) / columns;

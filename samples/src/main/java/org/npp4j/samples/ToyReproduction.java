@@ -122,7 +122,7 @@ final class ToyReproduction {
                 "10",
                 "--out",
                 tokenizer.toString());
-        String vq = tokenizer.resolve(TokenizerTraining.TOKENIZER).toString();
+        String vq = tokenizer.resolve(VqLearner.FILE).toString();
         Path codes = out.resolve("toy_code_flip_ten_crop");
         step(
                 "extract codes",

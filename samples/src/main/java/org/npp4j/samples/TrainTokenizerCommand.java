@@ -7,11 +7,17 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
+import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.files.AtomicFile;
 import org.npp4j.llamagen.images.PixelImages;
 import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.CodebookUsage;
+import org.npp4j.llamagen.tokenizer.KlConfig;
+import org.npp4j.llamagen.tokenizer.KlDescription;
+import org.npp4j.llamagen.tokenizer.KlTraining;
 import org.npp4j.llamagen.tokenizer.ReconstructionError;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
@@ -23,16 +29,18 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/** {@code npp train-tokenizer}: learns a VQ tokenizer from images. */
+/** {@code npp train-tokenizer}: learns a VQ tokenizer or a KL autoencoder from images. */
 @Command(
         name = "train-tokenizer",
         description = {
             "Learns a VQ tokenizer from images: squared error of the reconstruction, codebook and commitment loss, Adam."
-                    + " Writes vq.pt in the published layout, which --vq-ckpt takes."
+                    + " Writes vq.pt in the published layout, which --vq-ckpt takes.",
+            "With --kl: a KL autoencoder of continuous latents, for ecar-train: squared error and divergence, Adam. Writes"
+                    + " kl.pt in latent-diffusion's layout, which --kl-ckpt takes."
         },
         footer = {
             "",
-            "The folder of --out holds vq.pt and vq.json (the tokenizer), metrics.csv, sheet.png (test images, each row"
+            "The folder of --out holds vq.pt and vq.json (the tokenizer; kl.pt and kl.json with --kl), metrics.csv, sheet.png (test images, each row"
                     + " above its reconstructions) and state.zip, from which --resume goes on. Each is whole at any time."
         },
         sortOptions = false)
@@ -43,9 +51,19 @@ final class TrainTokenizerCommand implements Callable<Integer> {
      */
     private static final VqConfig SMALL = new VqConfig(List.of(1, 2, 2), 32, 64, 256, 8, 1);
 
+    /** The same for a KL autoencoder: 8 x 8 latents of 4 channels for images of CIFAR-10. */
+    private static final KlConfig SMALL_KL = new KlConfig.Builder()
+            .channels(32)
+            .channelMultipliers(1, 2, 2)
+            .residualBlocks(1)
+            .latentChannels(4)
+            .build();
+
     private static final int COMPARED_ITERATIONS = 20;
     private static final int COMPARED_BLOCKS = 100_000;
     private static final int BLOCK_VALUES = 256;
+    /** Test images whose latents' deviation is reported. */
+    private static final int MEASURED = 256;
 
     private final Supplier<Backend> backend;
 
@@ -64,8 +82,26 @@ final class TrainTokenizerCommand implements Callable<Integer> {
             names = "--config",
             paramLabel = "FILE",
             description = "JSON that describes the tokenizer: channel_mult, channels, z_channels, codebook_size,"
-                    + " codebook_dim, num_res_blocks. Default: a small one with a downsampling of 4.")
+                    + " codebook_dim, num_res_blocks; with --kl in the words of latent-diffusion or diffusers. Default: a"
+                    + " small one with a downsampling of 4.")
     private Path config;
+
+    @Option(names = "--kl", description = "Learn a KL autoencoder of continuous latents instead of a VQ tokenizer.")
+    private boolean kl;
+
+    @Option(
+            names = "--kl-weight",
+            paramLabel = "W",
+            description =
+                    "Weight of the divergence, summed over a latent, beside the squared error, summed over an image."
+                            + " Default: 1e-6.")
+    private Double klWeight;
+
+    @Option(
+            names = "--kl-ckpt",
+            paramLabel = "FILE",
+            description = "Start from this KL autoencoder of the same sizes instead of random weights.")
+    private Path klStart;
 
     @Option(names = "--vq-model", paramLabel = "NAME", description = "A published one instead: VQ-16 or VQ-8.")
     private String model;
@@ -216,8 +252,11 @@ final class TrainTokenizerCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        VqConfig sizes = sizes();
+        requireOneKind();
+        VqConfig vqSizes = kl ? null : sizes();
+        KlConfig klSizes = kl ? klSizes() : null;
         TokenizerTraining.Settings settings = settings();
+        AutoencoderLearner.Factory factory = kl ? klFactory(klSizes) : vqFactory(vqSizes);
         if (Files.exists(out) && !Files.isDirectory(out)) {
             throw usage("--out must be a folder, but " + out + " is a file");
         }
@@ -229,25 +268,61 @@ final class TrainTokenizerCommand implements Callable<Integer> {
         err.println(started);
         TokenizerImages images = TokenizerImages.load(
                 data, imageSize, message -> err.println("npp: skipped: " + Failure.oneLine(message)));
-        requireFits(sizes, images.train());
-        err.println("A " + sizes + ", " + images.train().count() + " training and "
+        requireFits(kl ? klSizes::grid : vqSizes::grid, images.train());
+        err.println("A " + (kl ? klSizes : vqSizes) + ", " + images.train().count() + " training and "
                 + images.test().count() + " test images of " + images.train().height() + " x "
                 + images.train().width() + " pixels");
-        AtomicFile.writeText(out.resolve("vq.json"), sizes.toJson() + "\n");
+        String json = kl ? new KlDescription(klSizes, null).toJson() : vqSizes.toJson();
+        AtomicFile.writeText(out.resolve(kl ? "kl.json" : "vq.json"), json + "\n");
         try (PeakMemory memory = new PeakMemory()) {
-            TokenizerTraining training = new TokenizerTraining(sizes, images, settings, out);
-            VqTokenizer tokenizer = training.run(start, resume);
-            report(tokenizer, images.test(), training, memory);
-            if (compare) {
-                compare(tokenizer, images);
+            TokenizerTraining training = new TokenizerTraining(factory, images, settings, out);
+            AutoencoderLearner.Learnt learnt = training.run(kl ? klStart : start, resume);
+            report(learnt, images.test(), training, memory);
+            if (compare && learnt instanceof VqLearner.Tokenizer vq) {
+                compare(vq.tokenizer(), images);
             }
         }
         return 0;
     }
 
-    private void report(VqTokenizer tokenizer, PixelImages test, TokenizerTraining training, PeakMemory memory) {
-        CodebookUsage usage = new CodebookUsage(tokenizer.vocabulary());
-        double error = ReconstructionError.of(tokenizer, test, usage);
+    private void requireOneKind() {
+        if (kl && (model != null || codebookSize != null || codebookDim != null || start != null || compare)) {
+            throw usage(
+                    "--vq-model, --codebook-size, --codebook-embed-dim, --vq-ckpt and --compare are of VQ tokenizers,"
+                            + " but --kl asks for a KL autoencoder");
+        }
+        if (!kl && (klWeight != null || klStart != null)) {
+            throw usage("--kl-weight and --kl-ckpt need --kl");
+        }
+        if (klWeight != null && !(klWeight >= 0 && klWeight < Double.POSITIVE_INFINITY)) {
+            throw usage("--kl-weight must be 0 or above, but is " + klWeight);
+        }
+    }
+
+    private KlConfig klSizes() throws IOException {
+        try {
+            return config == null ? SMALL_KL : KlDescription.read(config).config();
+        } catch (IllegalArgumentException e) {
+            throw usage(e.getMessage());
+        }
+    }
+
+    private AutoencoderLearner.Factory klFactory(KlConfig sizes) {
+        double weight = klWeight == null ? KlTraining.DEFAULT_WEIGHT : klWeight;
+        return (height, width, steps, updater) -> new KlLearner(sizes, weight, seed, height, width, updater);
+    }
+
+    private AutoencoderLearner.Factory vqFactory(VqConfig sizes) {
+        try {
+            VqLearner.Settings settings = new VqLearner.Settings(commitment, quantizerWeight, !noRestart, seed);
+            return (height, width, steps, updater) -> new VqLearner(sizes, settings, height, width, steps, updater);
+        } catch (IllegalArgumentException e) {
+            throw usage(e.getMessage());
+        }
+    }
+
+    private void report(
+            AutoencoderLearner.Learnt learnt, PixelImages test, TokenizerTraining training, PeakMemory memory) {
         PrintWriter result = spec.commandLine().getOut();
         result.printf(
                 Locale.ROOT,
@@ -255,7 +330,25 @@ final class TrainTokenizerCommand implements Callable<Integer> {
                 training.stepsDone(),
                 training.seconds(),
                 memory.gib(),
-                out.resolve(TokenizerTraining.TOKENIZER));
+                training.file());
+        if (learnt instanceof VqLearner.Tokenizer vq) {
+            report(result, vq.tokenizer(), test);
+        } else if (learnt instanceof KlLearner.Autoencoder autoencoder) {
+            report(result, autoencoder, test);
+        }
+        if (training.hasAverage()) {
+            result.printf(
+                    Locale.ROOT,
+                    "With the moving average of the weights, %s: mean squared error %.5f%n",
+                    training.averageFile(),
+                    ReconstructionError.of(training.averaged()::reconstruct, test));
+        }
+        result.flush();
+    }
+
+    private static void report(PrintWriter result, VqTokenizer tokenizer, PixelImages test) {
+        CodebookUsage usage = new CodebookUsage(tokenizer.vocabulary());
+        double error = ReconstructionError.of(tokenizer, test, usage);
         result.printf(
                 Locale.ROOT,
                 "%d test images, %d tokens each: mean squared error %.5f (pixels in [0, 1]), %.0f%% of %d codes used,"
@@ -266,14 +359,22 @@ final class TrainTokenizerCommand implements Callable<Integer> {
                 100 * usage.used(),
                 tokenizer.vocabulary(),
                 usage.perplexity());
-        if (training.hasAverage()) {
-            result.printf(
-                    Locale.ROOT,
-                    "With the moving average of the weights, %s: mean squared error %.5f%n",
-                    out.resolve(TokenizerTraining.AVERAGED),
-                    ReconstructionError.of(training.averaged(), test));
-        }
-        result.flush();
+    }
+
+    private static void report(PrintWriter result, KlLearner.Autoencoder autoencoder, PixelImages test) {
+        double error = ReconstructionError.of(autoencoder::reconstruct, test);
+        INDArray latents = autoencoder.latents(test.range(0, Math.min(MEASURED, test.count())));
+        result.printf(
+                Locale.ROOT,
+                "%d test images, latents of %d channels on %d x %d with a deviation of %.3f: mean squared error %.5f"
+                        + " (pixels in [0, 1]), PSNR %.2f dB%n",
+                test.count(),
+                latents.size(1),
+                latents.size(2),
+                latents.size(3),
+                latents.stdNumber(false).doubleValue(),
+                error,
+                -10 * Math.log10(error));
     }
 
     private void compare(VqTokenizer tokenizer, TokenizerImages images) {
@@ -329,10 +430,7 @@ final class TrainTokenizerCommand implements Callable<Integer> {
                     endLearningRate,
                     warmup,
                     decayRatio,
-                    commitment,
-                    quantizerWeight,
                     !noMirror,
-                    !noRestart,
                     sheetEvery,
                     checkpointEvery,
                     seed,
@@ -343,9 +441,9 @@ final class TrainTokenizerCommand implements Callable<Integer> {
         }
     }
 
-    private void requireFits(VqConfig sizes, PixelImages images) {
+    private void requireFits(BiFunction<Integer, Integer, TokenGrid> grid, PixelImages images) {
         try {
-            sizes.grid(images.height(), images.width());
+            grid.apply(images.height(), images.width());
         } catch (IllegalArgumentException e) {
             throw new AppException(e.getMessage() + ", here with --image-size", e);
         }

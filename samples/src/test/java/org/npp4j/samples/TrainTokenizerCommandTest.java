@@ -21,6 +21,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.npp4j.llamagen.images.LabelledImages;
 import org.npp4j.llamagen.images.PixelImages;
+import org.npp4j.llamagen.tokenizer.KlAutoencoder;
+import org.npp4j.llamagen.tokenizer.KlDescription;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 
@@ -169,17 +171,69 @@ class TrainTokenizerCommandTest {
         // the shipped subset of Fashion-MNIST has 28 x 28 pixels
         LabelledImages grey = ShippedImages.load(LabelledImages.Split.TEST);
         TokenizerTraining.Settings settings =
-                new TokenizerTraining.Settings(1, 4, 1e-3, 0, 1, 0.4, 0.25, 1, true, true, 9, 9, 0, 0, 0);
+                new TokenizerTraining.Settings(1, 4, 1e-3, 0, 1, 0.4, true, 9, 9, 0, 0, 0);
         PixelImages few = grey.images().range(0, 8);
-        VqTokenizer tokenizer = new TokenizerTraining(
-                        TINY, new TokenizerImages(few, few.range(0, 3)), settings, Files.createDirectory(to))
+        VqLearner.Settings vq = new VqLearner.Settings(0.25, 1, true, 0);
+        AutoencoderLearner.Learnt learnt = new TokenizerTraining(
+                        (height, width, steps, updater) -> new VqLearner(TINY, vq, height, width, steps, updater),
+                        new TokenizerImages(few, few.range(0, 3)),
+                        settings,
+                        Files.createDirectory(to))
                 .run(null, false);
-        assertEquals(14, tokenizer.grid().getWidth());
+        assertEquals(14, ((VqLearner.Tokenizer) learnt).tokenizer().grid().getWidth());
         assertTrue(Files.exists(to.resolve("sheet.png")));
+    }
+
+    private static final String TINY_KL = "{\"ch\": 32, \"ch_mult\": [1, 1], \"num_res_blocks\": 1, \"embed_dim\": 3}";
+
+    @Test
+    void learnsAnAutoencoder() throws IOException {
+        Files.writeString(config, TINY_KL);
+        assertEquals(0, train("--kl", "--epochs", "8", "--warmup-steps", "4", "--sheet-every", "12"), err::toString);
+        assertTrue(
+                out.toString()
+                        .matches(
+                                "(?s)24 steps in \\d+ s, peak memory [0-9.]+ GiB: .*kl\\.pt\\R3 test images, latents of 3"
+                                        + " channels on 8 x 8 with a deviation of [0-9.]+: mean squared error 0\\.\\d+ \\(pixels in"
+                                        + " \\[0, 1\\]\\), PSNR [0-9.]+ dB\\R"),
+                out::toString);
+        KlAutoencoder autoencoder = KlAutoencoder.load(to.resolve("kl.pt"), null);
+        assertEquals(KlDescription.read(to.resolve("kl.json")), new KlDescription(autoencoder.config(), null));
+        List<String> metrics = Files.readAllLines(to.resolve("metrics.csv"));
+        assertEquals(
+                "step,images,mean_squared_error,divergence,learning_rate,test_error,ema_test_error", metrics.get(0));
+        assertEquals(3, metrics.size(), metrics::toString);
+        assertTrue(error(metrics.get(2)) < error(metrics.get(1)), metrics::toString);
+        assertTrue(Files.exists(to.resolve("sheet.png")));
+        // and it starts from one
+        Path learnt = to.resolve("kl.pt");
+        to = folder.resolve("again");
+        assertEquals(0, train("--kl", "--epochs", "1", "--kl-ckpt", learnt.toString()), err::toString);
+    }
+
+    /** The noise goes on where it was, too. */
+    @Test
+    void anAutoencoderStoppedAnywhereEndsInTheSameFiles() throws IOException {
+        Files.writeString(config, TINY_KL);
+        String[] options = {"--kl", "--epochs", "3", "--warmup-steps", "2", "--ema", "--ema-decay", "0.9"};
+        assertEquals(0, train(options), err::toString);
+        Path whole = to;
+        to = folder.resolve("in two");
+        assertEquals(0, train(with(options, "--steps", "4")), err::toString);
+        assertEquals(0, train(with(options, "--resume")), err::toString);
+        for (String file : List.of("kl.pt", "kl-ema.pt")) {
+            assertArrayEquals(Files.readAllBytes(whole.resolve(file)), Files.readAllBytes(to.resolve(file)), file);
+        }
+        assertEquals(last(whole).split(",")[2], last(to).split(",")[2]);
     }
 
     @Test
     void explainsItselfInALine() throws IOException {
+        fails(2, "are of VQ tokenizers, but --kl asks for a KL autoencoder", "--kl", "--codebook-size", "9");
+        fails(2, "are of VQ tokenizers", "--kl", "--compare");
+        fails(2, "Unknown keys channel_mult, channels, codebook_dim", "--kl");
+        fails(2, "--kl-weight and --kl-ckpt need --kl", "--kl-weight", "1");
+        fails(2, "--kl-weight must be 0 or above, but is -1.0", "--kl", "--kl-weight", "-1");
         fails(2, "--epochs must be at least 1", "--epochs", "0");
         fails(2, "--lr must be above 0", "--lr", "0");
         fails(2, "--steps must be at least 1, but is 0", "--steps", "0");

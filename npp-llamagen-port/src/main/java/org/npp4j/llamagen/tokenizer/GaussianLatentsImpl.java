@@ -76,8 +76,7 @@ final class GaussianLatentsImpl extends BaseLayer<GaussianLatents> {
     }
 
     private static double clamped(double log) {
-        return Math.max(
-                LatentDistribution.LEAST_LOG_VARIANCE, Math.min(LatentDistribution.LARGEST_LOG_VARIANCE, log));
+        return Math.max(LatentDistribution.LEAST_LOG_VARIANCE, Math.min(LatentDistribution.LARGEST_LOG_VARIANCE, log));
     }
 
     @Override
@@ -93,8 +92,7 @@ final class GaussianLatentsImpl extends BaseLayer<GaussianLatents> {
             gradient[mean] = ofLatents[i] + weight * moments[mean];
             // a clamped log variance does not move anything
             if (log == clamped(log)) {
-                gradient[mean + d] =
-                        ofLatents[i] * noise[i] * Math.exp(log / 2) / 2 + weight * (Math.exp(log) - 1) / 2;
+                gradient[mean + d] = ofLatents[i] * noise[i] * Math.exp(log / 2) / 2 + weight * (Math.exp(log) - 1) / 2;
             }
         }
         return new Pair<>(new DefaultGradient(), array(gradient, 2 * d, ArrayType.ACTIVATION_GRAD, workspaceMgr));

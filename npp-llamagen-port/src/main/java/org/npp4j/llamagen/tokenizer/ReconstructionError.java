@@ -1,5 +1,6 @@
 package org.npp4j.llamagen.tokenizer;
 
+import java.util.function.UnaryOperator;
 import org.npp4j.llamagen.images.PixelImages;
 
 /** How much images change when they are encoded and decoded. */
@@ -31,6 +32,24 @@ public final class ReconstructionError {
      * @throws IllegalArgumentException as {@link #of(ImageTokenizer, PixelImages)}
      */
     public static double of(ImageTokenizer tokenizer, PixelImages images, CodebookUsage usage) {
+        return of(
+                some -> {
+                    int[][] ids = tokenizer.encode(some);
+                    usage.add(ids);
+                    return tokenizer.decode(ids);
+                },
+                images);
+    }
+
+    /**
+     * The mean squared error of all pixels, pixels in [0, 1].
+     *
+     * @param autoencoder encodes and decodes some images
+     * @param images at least one; a grey image that comes back in colour is compared with each of its channels
+     * @return the error
+     * @throws IllegalArgumentException if there are no images
+     */
+    public static double of(UnaryOperator<PixelImages> autoencoder, PixelImages images) {
         if (images.count() == 0) {
             throw new IllegalArgumentException("The error of no images is not defined; give at least one");
         }
@@ -39,9 +58,7 @@ public final class ReconstructionError {
         int plane = images.height() * images.width();
         for (int from = 0; from < images.count(); from += IMAGES_PER_STEP) {
             PixelImages some = images.range(from, Math.min(from + IMAGES_PER_STEP, images.count()));
-            int[][] ids = tokenizer.encode(some);
-            usage.add(ids);
-            PixelImages decoded = tokenizer.decode(ids);
+            PixelImages decoded = autoencoder.apply(some);
             byte[] was = some.toBytes();
             byte[] is = decoded.toBytes();
             int repeats = decoded.channels() / some.channels();
