@@ -217,7 +217,9 @@ public final class Sweep {
     public String end() {
         return "no candidates left"
                 + (candidates == Integer.MAX_VALUE ? "" : ", or " + candidates + " different plans")
-                + (budget == null ? "" : ", or " + budget.toString().substring(2).toLowerCase(Locale.ROOT) + " over");
+                + (budget == null
+                        ? ""
+                        : ", or " + budget.toString().substring(2).toLowerCase(Locale.ROOT) + " over");
     }
 
     /** {@return what is known so far: candidates of this and of earlier runs in this folder, in the order of proposal} */

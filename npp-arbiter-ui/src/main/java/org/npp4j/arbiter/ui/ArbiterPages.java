@@ -185,9 +185,7 @@ final class ArbiterPages extends ArbiterModule {
         Map<String, String> rows = new LinkedHashMap<>();
         rows.put("Model Index", String.valueOf(index));
         rows.put("Patch plan", plan.toString());
-        rows.put(
-                "Status",
-                result == null ? "running" : result.status().name().toLowerCase(Locale.ROOT));
+        rows.put("Status", result == null ? "running" : result.status().name().toLowerCase(Locale.ROOT));
         if (progress != null && progress.totalSteps() > 0) {
             rows.put("Steps", progress.steps() + " of " + progress.totalSteps());
             rows.put("Number of Parameters", String.format(Locale.ROOT, "%,d", progress.parameters()));
@@ -195,11 +193,11 @@ final class ArbiterPages extends ArbiterModule {
         }
         if (result != null) {
             result.score()
-                    .ifPresent(value -> rows.put(
-                            "Score: " + sweep.score().name(), String.format(Locale.ROOT, "%.6g", value)));
+                    .ifPresent(value ->
+                            rows.put("Score: " + sweep.score().name(), String.format(Locale.ROOT, "%.6g", value)));
             result.testLoss()
-                    .ifPresent(value -> rows.put(
-                            "Test loss at p = 1, nats per token", String.format(Locale.ROOT, "%.6g", value)));
+                    .ifPresent(value ->
+                            rows.put("Test loss at p = 1, nats per token", String.format(Locale.ROOT, "%.6g", value)));
             if (result.gflop() > 0) {
                 rows.put(
                         "Cost",
@@ -240,13 +238,8 @@ final class ArbiterPages extends ArbiterModule {
         return new ComponentTable.Builder(TABLE)
                 .header(left, right)
                 .content(rows.entrySet().stream()
-                        .map(row -> new String[] {escaped(row.getKey()), escaped(row.getValue())})
+                        .map(row -> new String[] {row.getKey(), row.getValue()})
                         .toArray(String[][]::new))
                 .build();
-    }
-
-    /** The page takes texts for HTML. */
-    private static String escaped(String text) {
-        return text.replace("&", "&amp;").replace("<", "&lt;");
     }
 }

@@ -37,7 +37,8 @@ final class LocalServer implements AutoCloseable {
             while (parameter.find()) {
                 names.add(parameter.group(1));
             }
-            router.get(route.getRoute()).handler(context -> route.getConsumer().accept(values(names, context), context));
+            router.get(route.getRoute())
+                    .handler(context -> route.getConsumer().accept(values(names, context), context));
         }
         CompletableFuture<HttpServer> listening = new CompletableFuture<>();
         vertx.createHttpServer().requestHandler(router).listen(port, LOOPBACK, result -> {
