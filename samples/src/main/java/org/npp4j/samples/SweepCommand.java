@@ -249,7 +249,10 @@ final class SweepCommand implements Callable<Integer> {
             RunEnvironment environment = machine.environment(started, spec);
             SweepFiles files = new SweepFiles(out, sweep, environment, memory, started);
             List<CandidateResult> results;
-            try (StopAtExit ignored = new StopAtExit(sweep::stop)) {
+            try (StopAtExit ignored = new StopAtExit(() -> {
+                pages.leave();
+                sweep.stop();
+            })) {
                 files.write(sweep.results());
                 progress.afterEach(files);
                 pages.show(sweep);

@@ -16,6 +16,7 @@ import org.slf4j.LoggerFactory;
 final class SweepUi implements AutoCloseable {
     private final SweepView view;
     private final URI address;
+    private volatile boolean left;
 
     private SweepUi(SweepView view, URI address) {
         this.view = view;
@@ -59,9 +60,14 @@ final class SweepUi implements AutoCloseable {
         }
     }
 
+    /** The user wants the program to end. From any thread. */
+    void leave() {
+        left = true;
+    }
+
     /** Waits for Ctrl-C if someone is at a terminal. */
     void stayOpen(PrintWriter printer) {
-        if (view == null || !Terminal.isWatched()) {
+        if (view == null || left || !Terminal.isWatched()) {
             return;
         }
         printer.println("Arbiter's UI stays at " + address + " until Ctrl-C");

@@ -15,7 +15,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
-import org.deeplearning4j.arbiter.optimize.api.ParameterSpace;
 import org.deeplearning4j.arbiter.ui.module.ArbiterModule;
 import org.deeplearning4j.nn.conf.serde.JsonMappers;
 import org.deeplearning4j.ui.api.Component;
@@ -55,6 +54,10 @@ final class ArbiterPages extends ArbiterModule {
             .build();
     private static final StyleDiv WHOLE_WIDTH =
             new StyleDiv.Builder().width(100, LengthUnit.Percent).build();
+    private static final ComponentDiv SPACER = new ComponentDiv(new StyleDiv.Builder()
+            .width(100, LengthUnit.Percent)
+            .height(20, LengthUnit.Px)
+            .build());
     private static final StyleChart CHART = new StyleChart.Builder()
             .width(800, LengthUnit.Px)
             .height(400, LengthUnit.Px)
@@ -140,14 +143,13 @@ final class ArbiterPages extends ArbiterModule {
             if (shown.space().epochs() > 0) {
                 space.put("epochs", String.valueOf(shown.space().epochs()));
             }
-            for (@SuppressWarnings("rawtypes")
-            Map.Entry<String, ParameterSpace> each :
-                    shown.space().getNestedSpaces().entrySet()) {
-                space.put(each.getKey(), String.valueOf(each.getValue()));
-            }
+            space.putAll(shown.space().values());
         }
         return new ComponentDiv(
-                WHOLE_WIDTH, table("Configuration", "Value", rows), table("Parameter", "Values to choose from", space));
+                WHOLE_WIDTH,
+                table("Configuration", "Value", rows),
+                SPACER,
+                table("Parameter", "Values to choose from", space));
     }
 
     private void candidate(String id, RoutingContext context) {
@@ -174,6 +176,7 @@ final class ArbiterPages extends ArbiterModule {
         List<Component> parts = new ArrayList<>();
         parts.add(table("Candidate", "", about(shown, index, progress, result)));
         if (progress != null && !progress.curve().isEmpty()) {
+            parts.add(SPACER);
             parts.add(chart(progress.curve()));
         }
         json(new ComponentDiv(WHOLE_WIDTH, parts), context);
