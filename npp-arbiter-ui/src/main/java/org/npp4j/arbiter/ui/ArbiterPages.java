@@ -15,6 +15,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.deeplearning4j.arbiter.ui.module.ArbiterModule;
 import org.deeplearning4j.nn.conf.serde.JsonMappers;
 import org.deeplearning4j.ui.api.Component;
@@ -31,6 +33,7 @@ import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.npp4j.arbiter.CandidateResult;
 import org.npp4j.arbiter.PatchPlan;
 import org.npp4j.arbiter.Sweep;
+import org.npp4j.schedule.PatchStages;
 
 /** Arbiter's pages, with its own parts for the settings and for the details of a candidate. */
 final class ArbiterPages extends ArbiterModule {
@@ -61,6 +64,7 @@ final class ArbiterPages extends ArbiterModule {
     private static final StyleChart CHART = new StyleChart.Builder()
             .width(800, LengthUnit.Px)
             .height(400, LengthUnit.Px)
+            .margin(LengthUnit.Px, 60, 40, 60, 20)
             .build();
 
     private volatile Sweep sweep;
@@ -136,7 +140,7 @@ final class ArbiterPages extends ArbiterModule {
             rows.put("Candidate generator", shown.generator() + " search");
             rows.put("Score, lower is better", shown.score().name());
             rows.put("Folder of results", shown.folder().toString());
-            shown.data().forEach((name, value) -> rows.put("Data: " + name, value));
+            new TreeMap<>(shown.data()).forEach((name, value) -> rows.put("Data: " + name, value));
         }
         Map<String, String> space = new LinkedHashMap<>();
         if (shown != null) {
@@ -188,6 +192,7 @@ final class ArbiterPages extends ArbiterModule {
         Map<String, String> rows = new LinkedHashMap<>();
         rows.put("Model Index", String.valueOf(index));
         rows.put("Patch plan", plan.toString());
+        rows.put("In words", words(plan.stages()));
         rows.put("Status", result == null ? "running" : result.status().name().toLowerCase(Locale.ROOT));
         if (progress != null && progress.totalSteps() > 0) {
             rows.put("Steps", progress.steps() + " of " + progress.totalSteps());
@@ -199,7 +204,10 @@ final class ArbiterPages extends ArbiterModule {
                     .ifPresent(value ->
                             rows.put("Score: " + sweep.score().name(), String.format(Locale.ROOT, "%.6g", value)));
             result.testLoss()
-                    .ifPresent(value ->
+                    .stream()
+                    // once is enough where it is the score
+                    .filter(value -> value != result.score().orElse(Double.NaN))
+                    .forEach(value ->
                             rows.put("Test loss at p = 1, nats per token", String.format(Locale.ROOT, "%.6g", value)));
             if (result.gflop() > 0) {
                 rows.put(
@@ -223,9 +231,20 @@ final class ArbiterPages extends ArbiterModule {
         return rows;
     }
 
+    private static String words(PatchStages stages) {
+        String unit = stages.unit() == PatchStages.Unit.EPOCHS ? "epoch" : "step";
+        return stages.stages().stream()
+                .map(stage -> (stage.patchSide() == 1
+                                ? "next-token prediction"
+                                : "patches of " + stage.patchSide() + " x " + stage.patchSide())
+                        + " for " + stage.length() + " " + unit + (stage.length() == 1 ? "" : "s"))
+                .collect(Collectors.joining(", then "));
+    }
+
     /** A line for each patch side. */
     private static Component chart(List<CandidateProgress.Point> curve) {
-        ChartLine.Builder chart = new ChartLine.Builder("Training loss (nats per token) over epochs", CHART);
+        ChartLine.Builder chart = new ChartLine.Builder("Training loss (nats per token) over epochs", CHART)
+                .showLegend(true);
         Map<Integer, List<CandidateProgress.Point>> sides = new LinkedHashMap<>();
         for (CandidateProgress.Point point : curve) {
             sides.computeIfAbsent(point.patchSide(), side -> new ArrayList<>()).add(point);

@@ -18,6 +18,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.ServiceLoader;
@@ -86,10 +87,13 @@ class ArbiterViewTest {
                         result.score().getAsDouble(),
                         Double.parseDouble(details.get("Score: test loss, nats per token")),
                         1e-5 * result.score().getAsDouble());
-                assertTrue(details.get("Cost").contains(String.format("%.3f times", result.relativeCost())));
+                assertTrue(details.get("Cost").contains(String.format(Locale.ROOT, "%.3f times", result.relativeCost())));
             }
             CandidateResult staged = results.get(1);
             assertEquals("2:2,1:4", staged.plan().stages().toString());
+            assertEquals(
+                    "patches of 2 x 2 for 2 epochs, then next-token prediction for 2 epochs",
+                    rows(json("/arbiter/candidateInfo/1")).get("In words"));
             JsonNode chart = json("/arbiter/candidateInfo/1").findValue("ChartLine");
             assertEquals("[\"p = 2\",\"p = 1\"]", chart.get("seriesNames").toString());
             assertEquals("[0.5,1.0,1.5,2.0]", chart.get("x").get(0).toString());
