@@ -41,21 +41,14 @@ public record PatchPlan(PatchStages stages, Double learningRate, Double decayRat
                 plan.model(),
                 plan.dropouts(),
                 stages,
-                plan.batchSize(),
-                plan.microBatch(),
-                new TrainingPlan.LearningRate(
-                        learningRate == null ? rate.base() : learningRate,
-                        rate.scheduled() || decayRatio != null,
-                        rate.warmup(),
-                        decayRatio == null ? rate.decayRatio() : decayRatio,
-                        rate.end()),
-                plan.optimizer(),
-                plan.clipNorm(),
-                plan.averageDecay(),
                 plan.learnUnconditional(),
-                plan.precision(),
-                plan.dataType(),
-                plan.seed());
+                plan.settings()
+                        .withLearningRate(new TrainingPlan.LearningRate(
+                                learningRate == null ? rate.base() : learningRate,
+                                rate.scheduled() || decayRatio != null,
+                                rate.warmup(),
+                                decayRatio == null ? rate.decayRatio() : decayRatio,
+                                rate.end())));
     }
 
     /**

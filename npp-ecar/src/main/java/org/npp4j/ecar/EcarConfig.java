@@ -15,6 +15,7 @@ import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.npp4j.layers.StageLengths;
+import org.npp4j.llamagen.training.TrainingSettings;
 
 /**
  * The sizes of a model and the dropouts it is trained with.
@@ -305,7 +306,7 @@ public record EcarConfig(
     }
 
     /** Values of a JSON object, and which keys were asked for. */
-    static final class Keys {
+    static final class Keys implements TrainingSettings.Keys {
         private final JsonNode object;
         private final List<String> known = new ArrayList<>();
 
@@ -324,7 +325,8 @@ public record EcarConfig(
             return (object.has("head_width") || object.has("head_blocks")) && !object.has("head_heads");
         }
 
-        int whole(String key, int otherwise) {
+        @Override
+        public int whole(String key, int otherwise) {
             JsonNode value = value(key);
             if (value != null && !value.isInt()) {
                 throw new IllegalArgumentException("\"" + key + "\" must be a whole number, got " + value);
@@ -332,7 +334,8 @@ public record EcarConfig(
             return value == null ? otherwise : value.intValue();
         }
 
-        long wholeLong(String key, long otherwise) {
+        @Override
+        public long wholeLong(String key, long otherwise) {
             JsonNode value = value(key);
             if (value != null && !value.isIntegralNumber()) {
                 throw new IllegalArgumentException("\"" + key + "\" must be a whole number, got " + value);
@@ -340,7 +343,8 @@ public record EcarConfig(
             return value == null ? otherwise : value.longValue();
         }
 
-        boolean flag(String key, boolean otherwise) {
+        @Override
+        public boolean flag(String key, boolean otherwise) {
             JsonNode value = value(key);
             if (value != null && !value.isBoolean()) {
                 throw new IllegalArgumentException("\"" + key + "\" must be true or false, got " + value);
@@ -348,7 +352,8 @@ public record EcarConfig(
             return value == null ? otherwise : value.booleanValue();
         }
 
-        double number(String key, double otherwise) {
+        @Override
+        public double number(String key, double otherwise) {
             JsonNode value = value(key);
             if (value != null && !value.isNumber()) {
                 throw new IllegalArgumentException("\"" + key + "\" must be a number, got " + value);
@@ -356,7 +361,8 @@ public record EcarConfig(
             return value == null ? otherwise : value.doubleValue();
         }
 
-        String text(String key, String otherwise) {
+        @Override
+        public String text(String key, String otherwise) {
             JsonNode value = value(key);
             if (value != null && !value.isTextual()) {
                 throw new IllegalArgumentException("\"" + key + "\" must be a text, got " + value);

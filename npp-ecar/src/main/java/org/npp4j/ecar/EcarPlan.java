@@ -3,7 +3,6 @@ package org.npp4j.ecar;
 import java.util.Objects;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.api.MultiDataSet;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
@@ -11,9 +10,9 @@ import org.nd4j.shade.jackson.core.JsonProcessingException;
 import org.nd4j.shade.jackson.databind.JsonNode;
 import org.nd4j.shade.jackson.databind.ObjectMapper;
 import org.nd4j.shade.jackson.databind.node.ObjectNode;
-import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.training.RunPlan;
 import org.npp4j.llamagen.training.TrainingPlan;
+import org.npp4j.llamagen.training.TrainingSettings;
 import org.npp4j.schedule.PatchStages;
 
 /**
@@ -35,29 +34,10 @@ import org.npp4j.schedule.PatchStages;
  *
  * @param model sizes and dropouts
  * @param epochs how often every image is seen
- * @param batchSize images of a step
- * @param microBatch images that are computed at a time
- * @param learningRate at every step; with a schedule, the whole run is one stage of it
- * @param optimizer AdamW
- * @param clipNorm largest global norm of the gradients, 0 for no clipping
- * @param averageDecay decay of the moving average of the weights, 0 for none
- * @param precision of matrix products
- * @param dataType of weights and activations, FLOAT or DOUBLE
- * @param seed of weights, dropouts and the order of images
+ * @param settings batches, optimizer, arithmetic and seed; with a schedule of the learning rate, the whole run is one stage of
+ *     it
  */
-public record EcarPlan(
-        EcarConfig model,
-        int epochs,
-        int batchSize,
-        int microBatch,
-        TrainingPlan.LearningRate learningRate,
-        TrainingPlan.AdamW optimizer,
-        double clipNorm,
-        double averageDecay,
-        Precision precision,
-        DataType dataType,
-        long seed)
-        implements RunPlan {
+public record EcarPlan(EcarConfig model, int epochs, TrainingSettings settings) implements RunPlan {
     /**
      * Training stops above this loss. A new model's velocities are 0: that costs about 0.5, and less than 4 for any latents
      * of unit variance.
@@ -72,44 +52,18 @@ public record EcarPlan(
      *
      * @param model any sizes
      * @param epochs at least 1
-     * @param batchSize at least 1
-     * @param microBatch 1 to the batch size
-     * @param learningRate its base above 0, its warm-up at most the epochs
-     * @param optimizer as {@link org.npp4j.schedule.TorchAdam} allows
-     * @param clipNorm 0 or above
-     * @param averageDecay at least 0 and below 1
-     * @param precision of matrix products
-     * @param dataType FLOAT or DOUBLE
-     * @param seed any number
+     * @param settings whose learning rate has a base above 0 and a warm-up of at most the epochs, the optimizer as {@link
+     *     org.npp4j.schedule.TorchAdam} allows
      * @throws IllegalArgumentException if a setting is out of its range, or does not go with another
      */
     public EcarPlan {
         Objects.requireNonNull(model, "A plan needs the sizes of a model: EcarPlan.of(config)");
-        Objects.requireNonNull(learningRate, "A plan needs a learning rate");
-        Objects.requireNonNull(optimizer, "A plan needs an optimizer");
-        Objects.requireNonNull(precision, "A plan needs a precision, such as Precision.FLOAT");
-        Objects.requireNonNull(dataType, "A plan needs a data type, FLOAT or DOUBLE");
+        Objects.requireNonNull(settings, "A plan needs settings: EcarPlan.of(config)");
         if (epochs < 1) {
             throw new IllegalArgumentException("epochs must be at least 1, got " + epochs);
         }
-        if (batchSize < 1) {
-            throw new IllegalArgumentException("global_batch_size must be at least 1, got " + batchSize);
-        }
-        if (microBatch < 1 || microBatch > batchSize) {
-            throw new IllegalArgumentException(
-                    "micro_batch must be 1 to global_batch_size, which is " + batchSize + ", got " + microBatch);
-        }
-        if (!(clipNorm >= 0 && clipNorm < Double.POSITIVE_INFINITY)) {
-            throw new IllegalArgumentException(
-                    "max_grad_norm must be a finite number, at least 0 (no clipping), got " + clipNorm);
-        }
-        if (!(averageDecay >= 0 && averageDecay < 1)) {
-            throw new IllegalArgumentException(
-                    "ema_decay must be at least 0 (no average) and below 1, got " + averageDecay + "; 0.999 is usual");
-        }
         int anyNumberOfSteps = 1;
-        network(model, epochs, learningRate, optimizer, dataType, anyNumberOfSteps)
-                .build();
+        network(model, epochs, settings, anyNumberOfSteps).build();
     }
 
     /**
@@ -126,24 +80,19 @@ public record EcarPlan(
         return PatchStages.epochs().stage(1, epochs).build();
     }
 
-    private static Ecar network(
-            EcarConfig model,
-            int epochs,
-            TrainingPlan.LearningRate learningRate,
-            TrainingPlan.AdamW optimizer,
-            DataType dataType,
-            int batchesPerEpoch) {
+    private static Ecar network(EcarConfig model, int epochs, TrainingSettings settings, int batchesPerEpoch) {
+        TrainingPlan.AdamW optimizer = settings.optimizer();
         return Ecar.of(model)
                 .weightDecay(optimizer.weightDecay())
-                .updater(optimizer.updater(learningRate, whole(epochs), batchesPerEpoch))
-                .dataType(dataType);
+                .updater(optimizer.updater(settings.learningRate(), whole(epochs), batchesPerEpoch))
+                .dataType(settings.dataType());
     }
 
     @Override
     public ComputationGraph newNetwork(int batchesPerEpoch, boolean recomputeBlocks, INDArray parameters) {
-        return network(model, epochs, learningRate, optimizer, dataType, batchesPerEpoch)
+        return network(model, epochs, settings, batchesPerEpoch)
                 .recomputeBlocks(recomputeBlocks)
-                .seed(seed)
+                .seed(seed())
                 .init(parameters);
     }
 
@@ -159,14 +108,16 @@ public record EcarPlan(
 
     @Override
     public double learningRateAt(int step, int batchesPerEpoch) {
-        return learningRate.at(step, whole(epochs), batchesPerEpoch);
+        return learningRate().at(step, whole(epochs), batchesPerEpoch);
     }
 
     /** The mean squared error of the velocities, over all tokens of all stages. */
     @Override
     public double loss(Model network) {
         double score = network.score();
-        return optimizer.weightDecay() > 0 ? score - ((ComputationGraph) network).calcRegularizationScore(true) : score;
+        return optimizer().weightDecay() > 0
+                ? score - ((ComputationGraph) network).calcRegularizationScore(true)
+                : score;
     }
 
     @Override
@@ -193,31 +144,15 @@ public record EcarPlan(
     public boolean hasModelOf(RunPlan other) {
         return other instanceof EcarPlan plan
                 && plan.model.withDropouts(0, 0).equals(model.withDropouts(0, 0))
-                && plan.dataType == dataType;
+                && plan.dataType() == dataType();
     }
 
     @Override
     public String toJson() {
         ObjectNode tree = JSON.createObjectNode();
         tree.set(MODEL, JSON.valueToTree(model.toMap()));
-        return tree.put("epochs", epochs)
-                .put("global_batch_size", batchSize)
-                .put("micro_batch", microBatch)
-                .put("lr", learningRate.base())
-                .put("scheduler", learningRate.scheduled())
-                .put("warmup", learningRate.warmup())
-                .put("decay_ratio", learningRate.decayRatio())
-                .put("end_lr", learningRate.end())
-                .put("beta1", optimizer.beta1())
-                .put("beta2", optimizer.beta2())
-                .put("eps", optimizer.epsilon())
-                .put("weight_decay", optimizer.weightDecay())
-                .put("max_grad_norm", clipNorm)
-                .put("ema_decay", averageDecay)
-                .put("precision", precision.toString())
-                .put("data_type", dataType.name())
-                .put("seed", seed)
-                .toPrettyString();
+        settings.putOptimization(tree.put("epochs", epochs));
+        return settings.putArithmetic(tree).toPrettyString();
     }
 
     @Override
@@ -244,57 +179,25 @@ public record EcarPlan(
                     + "\", which is an object itself. Is this the plan of a GPT?");
         }
         EcarConfig.Keys keys = new EcarConfig.Keys(tree);
-        Builder defaults = of(EcarConfig.parse(keys.value(MODEL)));
-        TrainingPlan.LearningRate rate = defaults.learningRate;
-        TrainingPlan.AdamW adam = defaults.optimizer;
-        int batchSize = keys.whole("global_batch_size", defaults.batchSize);
-        defaults.epochs(keys.whole("epochs", defaults.epochs))
-                .batchSize(batchSize)
-                .microBatch(keys.whole("micro_batch", batchSize))
-                .learningRate(new TrainingPlan.LearningRate(
-                        keys.number("lr", rate.base()),
-                        keys.flag("scheduler", rate.scheduled()),
-                        keys.number("warmup", rate.warmup()),
-                        keys.number("decay_ratio", rate.decayRatio()),
-                        keys.number("end_lr", rate.end())))
-                .optimizer(new TrainingPlan.AdamW(
-                        keys.number("beta1", adam.beta1()),
-                        keys.number("beta2", adam.beta2()),
-                        keys.number("eps", adam.epsilon()),
-                        keys.number("weight_decay", adam.weightDecay())))
-                .clipNorm(keys.number("max_grad_norm", defaults.clipNorm))
-                .averageDecay(keys.number("ema_decay", defaults.averageDecay))
-                .precision(Precision.named(keys.text("precision", defaults.precision.toString())))
-                .dataType(type(keys.text("data_type", defaults.dataType.name())))
-                .seed(keys.wholeLong("seed", defaults.seed));
+        Builder plan = of(EcarConfig.parse(keys.value(MODEL)));
+        plan.epochs(keys.whole("epochs", plan.epochs)).read(keys);
         keys.requireNoOther("the plan of an ECAR");
-        return defaults.build();
+        return plan.build();
     }
 
-    private static DataType type(String name) {
-        return switch (name) {
-            case "FLOAT" -> DataType.FLOAT;
-            case "DOUBLE" -> DataType.DOUBLE;
-            default -> throw new IllegalArgumentException(
-                    "\"data_type\" must be FLOAT or DOUBLE, got \"" + name + "\"");
-        };
-    }
-
-    /** Settings of a plan. */
-    public static final class Builder {
+    /**
+     * Settings of a plan. By default 7 epochs of batches of 64 images, a learning rate of 1e-3 behind a warm-up of 0.3 epochs
+     * that falls to 5e-5 over the second half, betas of 0.9 and 0.95, epsilon 1e-8, no weight decay.
+     */
+    public static final class Builder extends TrainingSettings.Builder<Builder> {
         private final EcarConfig model;
         private int epochs = 7;
-        private int batchSize = 64;
-        private int microBatch;
-        private TrainingPlan.LearningRate learningRate = new TrainingPlan.LearningRate(1e-3, true, 0.3, 0.5, 5e-5);
-        private TrainingPlan.AdamW optimizer = new TrainingPlan.AdamW(0.9, 0.95, 1e-8, 0);
-        private double clipNorm = 1;
-        private double averageDecay;
-        private Precision precision = Precision.FLOAT;
-        private DataType dataType = DataType.FLOAT;
-        private long seed;
 
         private Builder(EcarConfig model) {
+            super(
+                    64,
+                    new TrainingPlan.LearningRate(1e-3, true, 0.3, 0.5, 5e-5),
+                    new TrainingPlan.AdamW(0.9, 0.95, 1e-8, 0));
             this.model = Objects.requireNonNull(model, "A plan needs the sizes of a model: EcarConfig.defaults()");
         }
 
@@ -309,102 +212,8 @@ public record EcarPlan(
             return this;
         }
 
-        /**
-         * Images of a step. Default: 64.
-         *
-         * @param batchSize at least 1
-         * @return this
-         */
-        public Builder batchSize(int batchSize) {
-            this.batchSize = batchSize;
-            return this;
-        }
-
-        /**
-         * Images that are computed at a time. Default: the batch size.
-         *
-         * @param microBatch 1 to the batch size
-         * @return this
-         */
-        public Builder microBatch(int microBatch) {
-            this.microBatch = microBatch;
-            return this;
-        }
-
-        /**
-         * The learning rate. Default: 1e-3 behind a warm-up of 0.3 epochs, falling to 5e-5 over the second half.
-         *
-         * @param learningRate at every step; the run is one stage
-         * @return this
-         */
-        public Builder learningRate(TrainingPlan.LearningRate learningRate) {
-            this.learningRate = learningRate;
-            return this;
-        }
-
-        /**
-         * The optimizer. Default: betas 0.9 and 0.95, epsilon 1e-8, no weight decay.
-         *
-         * @param optimizer its settings
-         * @return this
-         */
-        public Builder optimizer(TrainingPlan.AdamW optimizer) {
-            this.optimizer = optimizer;
-            return this;
-        }
-
-        /**
-         * Largest global norm of the gradients. Default: 1.
-         *
-         * @param clipNorm 0 for no clipping
-         * @return this
-         */
-        public Builder clipNorm(double clipNorm) {
-            this.clipNorm = clipNorm;
-            return this;
-        }
-
-        /**
-         * Decay of the moving average of the weights. Default: 0, no average.
-         *
-         * @param averageDecay such as 0.999
-         * @return this
-         */
-        public Builder averageDecay(double averageDecay) {
-            this.averageDecay = averageDecay;
-            return this;
-        }
-
-        /**
-         * Precision of matrix products. Default: FLOAT.
-         *
-         * @param precision that the processor must have
-         * @return this
-         */
-        public Builder precision(Precision precision) {
-            this.precision = precision;
-            return this;
-        }
-
-        /**
-         * Type of weights and activations. Default: FLOAT.
-         *
-         * @param dataType FLOAT or DOUBLE
-         * @return this
-         */
-        public Builder dataType(DataType dataType) {
-            this.dataType = dataType;
-            return this;
-        }
-
-        /**
-         * Seed of weights, dropouts and order. Default: 0.
-         *
-         * @param seed any number
-         * @return this
-         */
-        public Builder seed(long seed) {
-            this.seed = seed;
+        @Override
+        protected Builder self() {
             return this;
         }
 
@@ -415,18 +224,7 @@ public record EcarPlan(
          * @throws IllegalArgumentException if a setting is out of its range, or does not go with another
          */
         public EcarPlan build() {
-            return new EcarPlan(
-                    model,
-                    epochs,
-                    batchSize,
-                    microBatch == 0 ? batchSize : microBatch,
-                    learningRate,
-                    optimizer,
-                    clipNorm,
-                    averageDecay,
-                    precision,
-                    dataType,
-                    seed);
+            return new EcarPlan(model, epochs, settings());
         }
     }
 }

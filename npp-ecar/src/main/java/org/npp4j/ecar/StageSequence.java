@@ -5,13 +5,12 @@ import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.graph.GraphVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.inputs.InvalidInputTypeException;
-import org.deeplearning4j.nn.conf.memory.LayerMemoryReport;
-import org.deeplearning4j.nn.conf.memory.MemoryReport;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.shade.jackson.annotation.JsonProperty;
 import org.npp4j.ecar.impl.StageSequenceImpl;
+import org.npp4j.layers.SequencePairVertex;
 
 /**
  * The input of the autoregressive transformer: the class at every position, and behind the first stage what is known of the
@@ -25,7 +24,7 @@ import org.npp4j.ecar.impl.StageSequenceImpl;
  *
  * <p>Reconstruction, after next-scale models (arXiv 2404.02905).
  */
-public class StageSequence extends GraphVertex {
+public class StageSequence extends SequencePairVertex {
     private static final long serialVersionUID = 1L;
 
     @JsonProperty
@@ -67,21 +66,6 @@ public class StageSequence extends GraphVertex {
     }
 
     @Override
-    public long numParams(boolean backprop) {
-        return 0;
-    }
-
-    @Override
-    public int minVertexInputs() {
-        return 2;
-    }
-
-    @Override
-    public int maxVertexInputs() {
-        return 2;
-    }
-
-    @Override
     public org.deeplearning4j.nn.graph.vertex.GraphVertex instantiate(
             ComputationGraph graph,
             String name,
@@ -106,15 +90,6 @@ public class StageSequence extends GraphVertex {
         }
         long length = known.getTimeSeriesLength();
         return InputType.recurrent(known.getSize(), length < 0 ? -1 : firstLength + length, RNNFormat.NWC);
-    }
-
-    @Override
-    public MemoryReport getMemoryReport(InputType... inputTypes) {
-        return new LayerMemoryReport.Builder(null, StageSequence.class, inputTypes[1], inputTypes[1])
-                .standardMemory(0, 0)
-                .workingMemory(0, 0, 0, 0)
-                .cacheMemory(0, 0)
-                .build();
     }
 
     @Override

@@ -239,6 +239,33 @@ class EcarTrainingTest {
         assertTrue(damaged.getMessage().contains("A plan is an object with the key"), damaged.getMessage());
     }
 
+    /** Runs compare plans as texts, and old files must stay readable: names and order are part of the format. */
+    @Test
+    void theJsonOnDiskStays() {
+        String json = SmallEcarRuns.plan().build().toJson();
+        assertEquals(
+                """
+                  "epochs" : 3,
+                  "global_batch_size" : 6,
+                  "micro_batch" : 4,
+                  "lr" : 0.01,
+                  "scheduler" : true,
+                  "warmup" : 0.5,
+                  "decay_ratio" : 0.5,
+                  "end_lr" : 0.001,
+                  "beta1" : 0.9,
+                  "beta2" : 0.95,
+                  "eps" : 1.0E-8,
+                  "weight_decay" : 0.05,
+                  "max_grad_norm" : 0.5,
+                  "ema_decay" : 0.9,
+                  "precision" : "float",
+                  "data_type" : "FLOAT",
+                  "seed" : 7
+                }""",
+                json.substring(json.indexOf("  \"epochs")));
+    }
+
     @Test
     void wrongPlansAreRefused() {
         refuses(

@@ -47,22 +47,12 @@ public class AdaptiveNormProjection extends SequenceLayer implements OperationCo
 
     @Override
     void validate() {
-        if (nIn < 1) {
-            throw new IllegalArgumentException(
-                    named() + " needs its input width: set nIn(width) or the network's input types, got " + nIn);
-        }
+        requireInputWidth();
     }
 
     @Override
     public void setNIn(InputType inputType, boolean override) {
-        long width = requireSequence(inputType).getSize();
-        if (nIn <= 0 || override) {
-            nIn = width;
-        }
-        if (nIn != width) {
-            throw new IllegalArgumentException(named() + " is set up for inputs of width " + nIn
-                    + ", but the layer before it gives " + width + ". Leave nIn out or make them equal");
-        }
+        setInputWidth(inputType, override);
         validate();
     }
 

@@ -4,8 +4,6 @@ import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.graph.GraphVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.inputs.InvalidInputTypeException;
-import org.deeplearning4j.nn.conf.memory.LayerMemoryReport;
-import org.deeplearning4j.nn.conf.memory.MemoryReport;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
@@ -27,7 +25,7 @@ import org.npp4j.layers.impl.ClassPrefixImpl;
  *
  * <p>With classifier-free guidance the class is dropped at random in its embedding: {@link TokenEmbedding#ofClasses}.
  */
-public class ClassPrefix extends GraphVertex {
+public class ClassPrefix extends SequencePairVertex {
     private static final long serialVersionUID = 1L;
 
     /** C of the input types: masks are passed on before the condition itself is seen. */
@@ -57,21 +55,6 @@ public class ClassPrefix extends GraphVertex {
     @Override
     public int hashCode() {
         return ClassPrefix.class.hashCode();
-    }
-
-    @Override
-    public long numParams(boolean backprop) {
-        return 0;
-    }
-
-    @Override
-    public int minVertexInputs() {
-        return 2;
-    }
-
-    @Override
-    public int maxVertexInputs() {
-        return 2;
     }
 
     @Override
@@ -120,15 +103,6 @@ public class ClassPrefix extends GraphVertex {
     private static boolean hasOtherFormat(InputType type) {
         return type instanceof InputType.InputTypeRecurrent
                 && ((InputType.InputTypeRecurrent) type).getFormat() != RNNFormat.NWC;
-    }
-
-    @Override
-    public MemoryReport getMemoryReport(InputType... inputTypes) {
-        return new LayerMemoryReport.Builder(null, ClassPrefix.class, inputTypes[1], inputTypes[1])
-                .standardMemory(0, 0)
-                .workingMemory(0, 0, 0, 0)
-                .cacheMemory(0, 0)
-                .build();
     }
 
     @Override

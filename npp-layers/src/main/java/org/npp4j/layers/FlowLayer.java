@@ -99,14 +99,7 @@ public abstract class FlowLayer extends SequenceLayer implements OperationCount 
 
     @Override
     public void setNIn(InputType inputType, boolean override) {
-        long given = requireSequence(inputType).getSize();
-        if (nIn <= 0 || override) {
-            nIn = given;
-        }
-        if (nIn != given) {
-            throw new IllegalArgumentException(named() + " is set up for inputs of width " + nIn
-                    + ", but the layer before it gives " + given + ". Leave nIn out or make them equal");
-        }
+        setInputWidth(inputType, override);
         nOut = outputWidth();
         validate();
     }

@@ -35,6 +35,25 @@ abstract class SequenceLayer extends ParameterLayer {
         validate();
     }
 
+    /** Takes nIn from the input, for layers whose output has a width of its own. */
+    void setInputWidth(InputType inputType, boolean override) {
+        long width = requireSequence(inputType).getSize();
+        if (nIn <= 0 || override) {
+            nIn = width;
+        }
+        if (nIn != width) {
+            throw new IllegalArgumentException(named() + " is set up for inputs of width " + nIn
+                    + ", but the layer before it gives " + width + ". Leave nIn out or make them equal");
+        }
+    }
+
+    void requireInputWidth() {
+        if (nIn < 1) {
+            throw new IllegalArgumentException(
+                    named() + " needs its input width: set nIn(width) or the network's input types, got " + nIn);
+        }
+    }
+
     InputType.InputTypeRecurrent requireSequence(InputType inputType) {
         if (!(inputType instanceof InputType.InputTypeRecurrent)
                 || ((InputType.InputTypeRecurrent) inputType).getFormat() != RNNFormat.NWC) {

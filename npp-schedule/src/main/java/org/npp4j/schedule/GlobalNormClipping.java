@@ -3,6 +3,7 @@ package org.npp4j.schedule;
 import java.util.Map;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.gradient.Gradient;
+import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.optimize.api.BaseTrainingListener;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.layers.kernel.Kernels;
@@ -14,7 +15,7 @@ import org.npp4j.layers.kernel.Kernels;
  * PyTorch's {@code clip_grad_norm_} sees. Deeplearning4j's own {@code GradientNormalization} clips layer by layer.
  * Clipping comes before regularisation and the updater. Values that only travel with the gradients, such as the running
  * means of batch normalisation, neither count nor change. A norm that is not finite leaves the gradients alone: see
- * {@link DivergenceGuard}.
+ * {@link DivergenceGuard}. In a network with a {@link FusedUpdater}, that updater does the multiplication.
  */
 public final class GlobalNormClipping extends BaseTrainingListener {
     private static final double EPSILON = 1e-6;
@@ -56,10 +57,15 @@ public final class GlobalNormClipping extends BaseTrainingListener {
         Gradient gradient = model.gradient();
         double norm = norm(model);
         lastNorm = norm;
-        double factor = maxNorm / (norm + EPSILON);
-        if (!(norm < Double.POSITIVE_INFINITY) || factor >= 1) {
-            return;
+        double factor = norm < Double.POSITIVE_INFINITY ? Math.min(1, maxNorm / (norm + EPSILON)) : 1;
+        if (model instanceof ComputationGraph graph && graph.getUpdater(false) instanceof FusedUpdater fused) {
+            fused.clip(this, factor);
+        } else if (factor < 1) {
+            scale(model, gradient, factor);
         }
+    }
+
+    private static void scale(Model model, Gradient gradient, double factor) {
         if (isAllGradients(model)) {
             gradient.gradient().muli(factor);
         } else {

@@ -7,6 +7,7 @@ import org.nd4j.linalg.learning.config.IUpdater;
 import org.nd4j.linalg.schedule.ISchedule;
 import org.nd4j.shade.jackson.annotation.JsonCreator;
 import org.nd4j.shade.jackson.annotation.JsonProperty;
+import org.npp4j.layers.kernel.AdamStep;
 
 /**
  * Adam exactly as PyTorch computes it.
@@ -130,6 +131,11 @@ public final class TorchAdam implements IUpdater {
     @Override
     public double getLearningRate(int iteration, int epoch) {
         return learningRateSchedule == null ? learningRate : learningRateSchedule.valueAt(iteration, epoch);
+    }
+
+    /** The numbers of a step. */
+    AdamStep step(int iteration, int epoch) {
+        return new AdamStep(iteration, getLearningRate(iteration, epoch), beta1, beta2, epsilon);
     }
 
     @Override

@@ -64,15 +64,6 @@ public final class TorchAdamUpdater implements GradientUpdater<TorchAdam> {
     @Override
     public void applyUpdater(INDArray gradient, int iteration, int epoch) {
         Objects.requireNonNull(m, "TorchAdam has no state yet: call setStateViewArray first");
-        Kernels.of(v.dataType())
-                .adam(
-                        gradient.reshape(v.ordering(), v.shape()),
-                        m,
-                        v,
-                        iteration,
-                        config.getLearningRate(iteration, epoch),
-                        config.getBeta1(),
-                        config.getBeta2(),
-                        config.getEpsilon());
+        Kernels.of(v.dataType()).adam(gradient.reshape(v.ordering(), v.shape()), m, v, config.step(iteration, epoch));
     }
 }

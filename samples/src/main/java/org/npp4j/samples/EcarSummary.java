@@ -168,23 +168,15 @@ record EcarSummary(
                 model.channels() + " channels, grid " + model.grid() + " x " + model.grid() + ", " + model.classes()
                         + " classes");
         settings.put("Epochs", plan.epochs());
-        settings.put(
-                "Batch",
-                plan.batchSize()
-                        + (workers > 1 ? " shared by " + workers + " workers" : "")
-                        + (plan.microBatch() < plan.batchSize() / workers ? " in parts of " + plan.microBatch() : ""));
         TrainingPlan.LearningRate rate = plan.learningRate();
-        settings.put(
-                "Learning rate",
-                rate.scheduled()
-                        ? rate.base() + ", warm-up over " + rate.warmup() + " epochs, decay over the last "
-                                + rate.decayRatio() + " of the run to " + rate.end()
-                        : rate.base() + ", constant");
-        TrainingPlan.AdamW adam = plan.optimizer();
-        settings.put("AdamW", "betas " + adam.beta1() + ", " + adam.beta2() + ", weight decay " + adam.weightDecay());
-        settings.put("Gradient clipping", plan.clipNorm() == 0 ? "none" : "global norm " + plan.clipNorm());
+        RunSummary.putOptimization(
+                settings,
+                plan,
+                workers,
+                "warm-up over " + rate.warmup() + " epochs, decay over the last " + rate.decayRatio()
+                        + " of the run to " + rate.end());
         settings.put("Dropouts", "class " + model.classDropout() + ", attention and feed-forward " + model.dropout());
-        settings.put("Moving average", plan.averageDecay() == 0 ? "none" : "decay " + plan.averageDecay());
+        settings.put("Moving average", RunSummary.average(plan));
         settings.put(
                 "Sampling of sheets",
                 sampling.steps() + " Euler steps a stage, guidance " + sampling.firstScale()

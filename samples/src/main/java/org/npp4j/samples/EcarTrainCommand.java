@@ -154,14 +154,7 @@ final class EcarTrainCommand implements Callable<Integer> {
         try {
             return EcarPlan.of(sizes)
                     .epochs(epochs)
-                    .batchSize(optimizer.batchSize())
-                    .microBatch(optimizer.microBatch())
-                    .learningRate(optimizer.learningRate())
-                    .optimizer(optimizer.adam())
-                    .clipNorm(optimizer.clipNorm())
-                    .averageDecay(optimizer.averageDecay())
-                    .precision(optimizer.precision())
-                    .seed(optimizer.seed())
+                    .settings(optimizer.settings())
                     .build();
         } catch (IllegalArgumentException e) {
             throw new UsageException(e);

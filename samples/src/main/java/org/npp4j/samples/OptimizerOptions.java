@@ -1,7 +1,9 @@
 package org.npp4j.samples;
 
+import org.nd4j.linalg.api.buffer.DataType;
 import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.training.TrainingPlan;
+import org.npp4j.llamagen.training.TrainingSettings;
 import org.npp4j.schedule.WeightAverage;
 import picocli.CommandLine.Option;
 
@@ -120,16 +122,25 @@ final class OptimizerOptions {
             description = "Of weights, order, dropouts. Default: ${DEFAULT-VALUE}.")
     private long seed;
 
-    int batchSize() {
-        return batchSize;
+    /**
+     * The settings of a plan.
+     *
+     * @throws IllegalArgumentException if an option is out of its range, or the options do not go together
+     */
+    TrainingSettings settings() {
+        return new TrainingSettings(
+                batchSize,
+                microBatch(),
+                new TrainingPlan.LearningRate(learningRate, scheduler, warmup, decayRatio, endLearningRate),
+                new TrainingPlan.AdamW(beta1, beta2, EPSILON, weightDecay),
+                clipNorm,
+                average ? averageDecay : 0,
+                precision(),
+                DataType.FLOAT,
+                seed);
     }
 
-    /**
-     * Images that are computed at a time.
-     *
-     * @throws IllegalArgumentException if the options do not go together
-     */
-    int microBatch() {
+    private int microBatch() {
         if (accumulation < 1 || batchSize % accumulation != 0) {
             throw new IllegalArgumentException("--gradient-accumulation-steps must divide --global-batch-size, got "
                     + accumulation + " and " + batchSize);
@@ -141,28 +152,7 @@ final class OptimizerOptions {
         return microBatch != null ? microBatch : batchSize / accumulation;
     }
 
-    TrainingPlan.LearningRate learningRate() {
-        return new TrainingPlan.LearningRate(learningRate, scheduler, warmup, decayRatio, endLearningRate);
-    }
-
-    TrainingPlan.AdamW adam() {
-        return new TrainingPlan.AdamW(beta1, beta2, EPSILON, weightDecay);
-    }
-
-    double clipNorm() {
-        return clipNorm;
-    }
-
-    /** 0 for no average. */
-    double averageDecay() {
-        return average ? averageDecay : 0;
-    }
-
-    long seed() {
-        return seed;
-    }
-
-    Precision precision() {
+    private Precision precision() {
         return switch (precision) {
             case "none" -> Precision.FLOAT;
             case "bf16" -> Precision.BF16;

@@ -76,16 +76,9 @@ final class TrainRecipeOptions {
     TrainingPlan plan(GptSpec model) {
         return TrainingPlan.of(model)
                 .stages(stages())
-                .batchSize(optimizer.batchSize())
-                .microBatch(optimizer.microBatch())
-                .learningRate(optimizer.learningRate())
-                .optimizer(optimizer.adam())
-                .clipNorm(optimizer.clipNorm())
-                .averageDecay(optimizer.averageDecay())
                 .dropouts(TrainingPlan.Dropouts.published(
                         model.noClassRow() ? classDropout : 0, tokenDropout, dropout, pathDropout))
-                .precision(optimizer.precision())
-                .seed(optimizer.seed())
+                .settings(optimizer.settings())
                 .build();
     }
 

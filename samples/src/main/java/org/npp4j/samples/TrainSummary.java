@@ -200,27 +200,19 @@ record TrainSummary(
         settings.put("Model", model());
         settings.put("Grid", model.grid() + ", vocabulary " + model.vocabulary() + ", " + model.classes() + " classes");
         settings.put("Patch stages", plan.stages());
-        settings.put(
-                "Batch",
-                plan.batchSize()
-                        + (workers > 1 ? " shared by " + workers + " workers" : "")
-                        + (plan.microBatch() < plan.batchSize() / workers ? " in parts of " + plan.microBatch() : ""));
         TrainingPlan.LearningRate rate = plan.learningRate();
-        settings.put(
-                "Learning rate",
-                rate.scheduled()
-                        ? rate.base() + ", in each stage warm-up " + rate.warmup() + ", decay over the last "
-                                + rate.decayRatio() + " to " + rate.end()
-                        : rate.base() + ", constant");
-        TrainingPlan.AdamW adam = plan.optimizer();
-        settings.put("AdamW", "betas " + adam.beta1() + ", " + adam.beta2() + ", weight decay " + adam.weightDecay());
-        settings.put("Gradient clipping", plan.clipNorm() == 0 ? "none" : "global norm " + plan.clipNorm());
+        RunSummary.putOptimization(
+                settings,
+                plan,
+                workers,
+                "in each stage warm-up " + rate.warmup() + ", decay over the last " + rate.decayRatio() + " to "
+                        + rate.end());
         TrainingPlan.Dropouts dropouts = plan.dropouts();
         settings.put(
                 "Dropouts",
                 "class " + dropouts.classes() + ", tokens " + dropouts.tokens() + ", attention " + dropouts.residual()
                         + ", feed-forward " + dropouts.feedForward() + ", path " + dropouts.path());
-        settings.put("Moving average", plan.averageDecay() == 0 ? "none" : "decay " + plan.averageDecay());
+        settings.put("Moving average", RunSummary.average(plan));
         settings.put("Precision", Products.description());
         settings.put("Seed", plan.seed());
         return settings;

@@ -13,24 +13,16 @@ import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import java.util.ServiceLoader;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.npp4j.arbiter.SweepView;
-import org.npp4j.layers.TokenGrid;
-import org.npp4j.llamagen.images.IdxFile;
-import org.npp4j.llamagen.images.PixelImages;
-import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 
 class SweepCommandTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
-    private static final int SIDE = 8;
-    private static final int CLASSES = 3;
 
     @TempDir
     static Path shared;
@@ -47,13 +39,9 @@ class SweepCommandTest {
 
     @BeforeAll
     static void writeImages() throws IOException {
-        data = Files.createDirectories(shared.resolve("data"));
-        write("train", 24, 1);
-        write("t10k", 6, 2);
-        codebook = shared.resolve("codebook.json");
-        byte[] codes = new byte[9 * 4];
-        new Random(1).nextBytes(codes);
-        new BlockCodebook(TokenGrid.of(4, 4), 2, 1, SIDE, SIDE, 0, codes).save(codebook);
+        RandomImageFiles images = RandomImageFiles.write(shared, 24, 6);
+        data = images.folder();
+        codebook = images.codebook();
         preset = shared.resolve("preset.yaml");
         Files.writeString(
                 preset,
@@ -66,16 +54,6 @@ class SweepCommandTest {
                 lr: 1e-2
                 ckpt-every: 7      # of npp train: without effect here
                 """);
-    }
-
-    private static void write(String prefix, int count, long seed) throws IOException {
-        byte[] pixels = new byte[count * SIDE * SIDE];
-        new Random(seed).nextBytes(pixels);
-        int[] labels = new int[count];
-        Arrays.setAll(labels, i -> i % CLASSES);
-        IdxFile.writeImages(
-                data.resolve(prefix + "-images-idx3-ubyte.gz"), new PixelImages(count, 1, SIDE, SIDE, pixels));
-        IdxFile.writeLabels(data.resolve(prefix + "-labels-idx1-ubyte.gz"), labels);
     }
 
     @Test

@@ -21,14 +21,10 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.factory.Nd4j;
-import org.npp4j.layers.TokenGrid;
 import org.npp4j.llamagen.LlamaGen;
 import org.npp4j.llamagen.checkpoint.GptCheckpoint;
 import org.npp4j.llamagen.checkpoint.TensorFile;
 import org.npp4j.llamagen.files.NpyFile;
-import org.npp4j.llamagen.images.IdxFile;
-import org.npp4j.llamagen.images.PixelImages;
-import org.npp4j.llamagen.tokenizer.BlockCodebook;
 import org.npp4j.llamagen.tokenizer.VqConfig;
 import org.npp4j.llamagen.tokenizer.VqTokenizer;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
@@ -36,8 +32,8 @@ import org.npp4j.llamagen.training.TrainingPlan;
 
 class TrainCommandTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
-    private static final int SIDE = 8;
-    private static final int CLASSES = 3;
+    private static final int SIDE = RandomImageFiles.SIDE;
+    private static final int CLASSES = RandomImageFiles.CLASSES;
 
     /** 32 images of 16 tokens; batches of 8, so 4 steps an epoch, 12 in all. */
     private static final List<String> SETTINGS = List.of(
@@ -69,23 +65,9 @@ class TrainCommandTest {
 
     @BeforeAll
     static void writeImages() throws IOException {
-        data = Files.createDirectories(shared.resolve("data"));
-        write("train", 32, 1);
-        write("t10k", 6, 2);
-        codebook = shared.resolve("codebook.json");
-        byte[] codes = new byte[9 * 4];
-        new Random(1).nextBytes(codes);
-        new BlockCodebook(TokenGrid.of(4, 4), 2, 1, SIDE, SIDE, 0, codes).save(codebook);
-    }
-
-    private static void write(String prefix, int count, long seed) throws IOException {
-        byte[] pixels = new byte[count * SIDE * SIDE];
-        new Random(seed).nextBytes(pixels);
-        int[] labels = new int[count];
-        Arrays.setAll(labels, i -> i % CLASSES);
-        IdxFile.writeImages(
-                data.resolve(prefix + "-images-idx3-ubyte.gz"), new PixelImages(count, 1, SIDE, SIDE, pixels));
-        IdxFile.writeLabels(data.resolve(prefix + "-labels-idx1-ubyte.gz"), labels);
+        RandomImageFiles images = RandomImageFiles.write(shared, 32, 6);
+        data = images.folder();
+        codebook = images.codebook();
     }
 
     @Test

@@ -203,8 +203,7 @@ final class ArbiterPages extends ArbiterModule {
             result.score()
                     .ifPresent(value ->
                             rows.put("Score: " + sweep.score().name(), String.format(Locale.ROOT, "%.6g", value)));
-            result.testLoss()
-                    .stream()
+            result.testLoss().stream()
                     // once is enough where it is the score
                     .filter(value -> value != result.score().orElse(Double.NaN))
                     .forEach(value ->
@@ -243,8 +242,8 @@ final class ArbiterPages extends ArbiterModule {
 
     /** A line for each patch side. */
     private static Component chart(List<CandidateProgress.Point> curve) {
-        ChartLine.Builder chart = new ChartLine.Builder("Training loss (nats per token) over epochs", CHART)
-                .showLegend(true);
+        ChartLine.Builder chart =
+                new ChartLine.Builder("Training loss (nats per token) over epochs", CHART).showLegend(true);
         Map<Integer, List<CandidateProgress.Point>> sides = new LinkedHashMap<>();
         for (CandidateProgress.Point point : curve) {
             sides.computeIfAbsent(point.patchSide(), side -> new ArrayList<>()).add(point);

@@ -87,7 +87,8 @@ class ArbiterViewTest {
                         result.score().getAsDouble(),
                         Double.parseDouble(details.get("Score: test loss, nats per token")),
                         1e-5 * result.score().getAsDouble());
-                assertTrue(details.get("Cost").contains(String.format(Locale.ROOT, "%.3f times", result.relativeCost())));
+                assertTrue(
+                        details.get("Cost").contains(String.format(Locale.ROOT, "%.3f times", result.relativeCost())));
             }
             CandidateResult staged = results.get(1);
             assertEquals("2:2,1:4", staged.plan().stages().toString());

@@ -5,12 +5,11 @@ import org.deeplearning4j.nn.conf.RNNFormat;
 import org.deeplearning4j.nn.conf.graph.GraphVertex;
 import org.deeplearning4j.nn.conf.inputs.InputType;
 import org.deeplearning4j.nn.conf.inputs.InvalidInputTypeException;
-import org.deeplearning4j.nn.conf.memory.LayerMemoryReport;
-import org.deeplearning4j.nn.conf.memory.MemoryReport;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.ecar.baseline.impl.ConditionedTokensImpl;
+import org.npp4j.layers.SequencePairVertex;
 
 /**
  * The input of blocks with adaptive norms: a condition, and behind it the tokens of a square grid with their positions: out[b,
@@ -26,7 +25,7 @@ import org.npp4j.ecar.baseline.impl.ConditionedTokensImpl;
  *
  * <p>Source: Peebles and Xie (arXiv 2212.09748).
  */
-public class ConditionedTokens extends GraphVertex {
+public class ConditionedTokens extends SequencePairVertex {
     private static final long serialVersionUID = 1L;
     private static final int WAVES = 4;
 
@@ -46,21 +45,6 @@ public class ConditionedTokens extends GraphVertex {
     @Override
     public int hashCode() {
         return ConditionedTokens.class.getName().hashCode();
-    }
-
-    @Override
-    public long numParams(boolean backprop) {
-        return 0;
-    }
-
-    @Override
-    public int minVertexInputs() {
-        return 2;
-    }
-
-    @Override
-    public int maxVertexInputs() {
-        return 2;
     }
 
     @Override
@@ -94,15 +78,6 @@ public class ConditionedTokens extends GraphVertex {
     private static boolean square(long length) {
         long side = Math.round(Math.sqrt(Math.max(0, length)));
         return length > 0 && side * side == length;
-    }
-
-    @Override
-    public MemoryReport getMemoryReport(InputType... inputTypes) {
-        return new LayerMemoryReport.Builder(null, ConditionedTokens.class, inputTypes[1], inputTypes[1])
-                .standardMemory(0, 0)
-                .workingMemory(0, 0, 0, 0)
-                .cacheMemory(0, 0)
-                .build();
     }
 
     @Override

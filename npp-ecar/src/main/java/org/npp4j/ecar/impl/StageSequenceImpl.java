@@ -1,11 +1,8 @@
 package org.npp4j.ecar.impl;
 
 import java.util.Arrays;
-import org.deeplearning4j.nn.api.Layer;
-import org.deeplearning4j.nn.api.MaskState;
 import org.deeplearning4j.nn.gradient.Gradient;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.nn.graph.vertex.BaseGraphVertex;
 import org.deeplearning4j.nn.workspace.ArrayType;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.common.primitives.Pair;
@@ -14,9 +11,10 @@ import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.ecar.StageSequence;
+import org.npp4j.layers.impl.SequencePairVertexImpl;
 
 /** Run-time half of {@link StageSequence}. */
-public final class StageSequenceImpl extends BaseGraphVertex {
+public final class StageSequenceImpl extends SequencePairVertexImpl {
     private static final long serialVersionUID = 1L;
 
     private final int firstLength;
@@ -31,18 +29,8 @@ public final class StageSequenceImpl extends BaseGraphVertex {
      * @param firstLength F, positions of the first stage
      */
     public StageSequenceImpl(ComputationGraph graph, String name, int index, DataType dataType, int firstLength) {
-        super(graph, name, index, null, null, dataType);
+        super(graph, name, index, dataType);
         this.firstLength = firstLength;
-    }
-
-    @Override
-    public boolean hasLayer() {
-        return false;
-    }
-
-    @Override
-    public Layer getLayer() {
-        return null;
     }
 
     @Override
@@ -97,23 +85,5 @@ public final class StageSequenceImpl extends BaseGraphVertex {
                 workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, epsilon.dataType(), inputs[1].shape(), 'c');
         dKnown.assign(behindFirst(epsilon));
         return new Pair<>(null, new INDArray[] {dClasses, dKnown});
-    }
-
-    @Override
-    public Pair<INDArray, MaskState> feedForwardMaskArrays(
-            INDArray[] maskArrays, MaskState currentMaskState, int minibatchSize) {
-        return new Pair<>(null, currentMaskState);
-    }
-
-    @Override
-    public void setBackpropGradientsViewArray(INDArray backpropGradientsViewArray) {
-        if (backpropGradientsViewArray != null) {
-            throw new IllegalArgumentException("StageSequence \"" + vertexName + "\" has no parameters");
-        }
-    }
-
-    @Override
-    public String toString() {
-        return "StageSequence(name=" + vertexName + ")";
     }
 }

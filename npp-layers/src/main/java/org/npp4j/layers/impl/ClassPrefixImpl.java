@@ -1,11 +1,9 @@
 package org.npp4j.layers.impl;
 
 import java.util.Arrays;
-import org.deeplearning4j.nn.api.Layer;
 import org.deeplearning4j.nn.api.MaskState;
 import org.deeplearning4j.nn.gradient.Gradient;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.nn.graph.vertex.BaseGraphVertex;
 import org.deeplearning4j.nn.workspace.ArrayType;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.common.primitives.Pair;
@@ -16,7 +14,7 @@ import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.layers.ClassPrefix;
 
 /** Run-time half of {@link ClassPrefix}. */
-public final class ClassPrefixImpl extends BaseGraphVertex {
+public final class ClassPrefixImpl extends SequencePairVertexImpl {
     private static final long serialVersionUID = 1L;
 
     private final long expectedConditionTokens;
@@ -32,18 +30,8 @@ public final class ClassPrefixImpl extends BaseGraphVertex {
      */
     public ClassPrefixImpl(
             ComputationGraph graph, String name, int index, DataType dataType, long expectedConditionTokens) {
-        super(graph, name, index, null, null, dataType);
+        super(graph, name, index, dataType);
         this.expectedConditionTokens = expectedConditionTokens;
-    }
-
-    @Override
-    public boolean hasLayer() {
-        return false;
-    }
-
-    @Override
-    public Layer getLayer() {
-        return null;
     }
 
     @Override
@@ -117,17 +105,5 @@ public final class ClassPrefixImpl extends BaseGraphVertex {
         }
         INDArray kept = sequence.get(NDArrayIndex.all(), NDArrayIndex.interval(0, sequence.size(1) - 1));
         return new Pair<>(Nd4j.concat(1, condition.castTo(kept.dataType()), kept), currentMaskState);
-    }
-
-    @Override
-    public void setBackpropGradientsViewArray(INDArray backpropGradientsViewArray) {
-        if (backpropGradientsViewArray != null) {
-            throw new IllegalArgumentException("ClassPrefix \"" + vertexName + "\" has no parameters");
-        }
-    }
-
-    @Override
-    public String toString() {
-        return "ClassPrefix(name=" + vertexName + ")";
     }
 }

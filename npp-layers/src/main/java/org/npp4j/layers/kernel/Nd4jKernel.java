@@ -15,6 +15,7 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastMulOp;
 import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastSubOp;
 import org.nd4j.linalg.api.ops.impl.reduce.floating.SquaredNorm;
 import org.nd4j.linalg.api.ops.impl.transforms.custom.SoftMax;
+import org.nd4j.linalg.api.ops.impl.transforms.pairwise.arithmetic.Axpy;
 import org.nd4j.linalg.api.ops.impl.transforms.pairwise.arithmetic.MulOp;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Sigmoid;
 import org.nd4j.linalg.api.ops.impl.transforms.strict.Swish;
@@ -605,23 +606,28 @@ public final class Nd4jKernel implements TransformerKernel {
     }
 
     @Override
-    public void adam(
-            INDArray gradient,
-            INDArray m,
-            INDArray v,
-            int step,
-            double rate,
-            double beta1,
-            double beta2,
-            double epsilon) {
+    public void adam(INDArray gradient, INDArray m, INDArray v, AdamStep step) {
         // ND4J's operation divides by sqrt(v) + epsilon and corrects both biases by a factor in front:
         // a / (sqrt(v) / c + epsilon) = c a / (sqrt(v) + c epsilon) with c = sqrt(1 - beta2^t)
-        double scaledEpsilon = epsilon * Math.sqrt(1 - Math.pow(beta2, step + 1.0));
-        Nd4j.exec(new AdamUpdater(gradient, v, m, rate, beta1, beta2, scaledEpsilon, step));
-        if (rate == 0) {
+        double scaledEpsilon = step.epsilon() / step.rootFactor();
+        Nd4j.exec(new AdamUpdater(gradient, v, m, step.rate(), step.beta1(), step.beta2(), scaledEpsilon, step.step()));
+        if (step.rate() == 0) {
             // the operation takes epsilon for a rate of 0
             gradient.assign(0);
         }
+    }
+
+    @Override
+    public void adamW(
+            INDArray parameters, INDArray gradient, INDArray m, INDArray v, double scale, AdamStep step, double decay) {
+        if (scale != 1) {
+            gradient.muli(scale);
+        }
+        adam(gradient, m, v, step);
+        if (decay != 0) {
+            Nd4j.exec(new Axpy(parameters, gradient, gradient, decay));
+        }
+        parameters.subi(gradient);
     }
 
     @Override

@@ -245,21 +245,24 @@ public interface TransformerKernel {
      * @param gradient g, any shape, contiguous; overwritten
      * @param m its shape and order, updated
      * @param v its shape and order, updated
-     * @param step t - 1, steps before this one
-     * @param rate the learning rate
-     * @param beta1 b1
-     * @param beta2 b2
-     * @param epsilon epsilon
+     * @param step t, rate, b1, b2 and epsilon
      */
-    void adam(
-            INDArray gradient,
-            INDArray m,
-            INDArray v,
-            int step,
-            double rate,
-            double beta1,
-            double beta2,
-            double epsilon);
+    void adam(INDArray gradient, INDArray m, INDArray v, AdamStep step);
+
+    /**
+     * A step of AdamW from the sum of gradients to the moved parameters: {@link #adam} of scale x g gives u, and
+     * p = p - (u + decay x p).
+     *
+     * @param parameters p, any shape, contiguous, updated
+     * @param gradient g, its shape and order; its content may be lost
+     * @param m its shape and order, updated
+     * @param v its shape and order, updated
+     * @param scale what the gradient is multiplied by first
+     * @param step t, rate, b1, b2 and epsilon
+     * @param decay share of p that is subtracted; the rate is not applied to it
+     */
+    void adamW(
+            INDArray parameters, INDArray gradient, INDArray m, INDArray v, double scale, AdamStep step, double decay);
 
     /**
      * The sum of squares, to many digits however many numbers there are.

@@ -563,14 +563,53 @@ class KernelPassesTest {
                     vs[i] = beta2 * vs[i] + (1 - beta2) * gs[i] * gs[i];
                     expected[i] = rate / correction1 * ms[i] / (Math.sqrt(vs[i]) / Math.sqrt(correction2) + epsilon);
                 }
-                subject.kernel.adam(g, m, v, step, rate, beta1, beta2, epsilon);
+                subject.kernel.adam(g, m, v, new AdamStep(step, rate, beta1, beta2, epsilon));
                 assertClose(expected, g, subject.tolerance(), () -> r + " x " + d);
                 assertClose(ms, m, subject.tolerance(), () -> r + " x " + d);
                 assertClose(vs, v, subject.tolerance(), () -> r + " x " + d);
             }
             INDArray g = subject.random(random, r, d);
-            subject.kernel.adam(g, m, v, 4, 0, beta1, beta2, epsilon);
+            subject.kernel.adam(g, m, v, new AdamStep(4, 0, beta1, beta2, epsilon));
             assertArrayEquals(new double[r * d], doubles(g));
+        });
+    }
+
+    @ParameterizedTest
+    @EnumSource
+    void adamW(Subject subject) {
+        forEachShape(8, (r, d, random) -> {
+            double scale = 0.3;
+            double decay = 0.02;
+            INDArray p = subject.random(random, r, d);
+            INDArray m = Nd4j.zeros(subject.type, r, d);
+            INDArray v = Nd4j.zeros(subject.type, r, d);
+            double[] ps = doubles(p);
+            double[] ms = new double[r * d];
+            double[] vs = new double[r * d];
+            // a warm-up begins at a rate of 0; parameters may decay nevertheless
+            double[] rates = {0, 0.1, 0.05};
+            for (int step = 0; step < rates.length; step++) {
+                INDArray g = subject.random(random, r, d).muli(0.01);
+                double[] gs = doubles(g);
+                double correction1 = 1 - Math.pow(0.9, step + 1);
+                double correction2 = 1 - Math.pow(0.95, step + 1);
+                for (int i = 0; i < gs.length; i++) {
+                    double gradient = scale * gs[i];
+                    ms[i] = 0.9 * ms[i] + 0.1 * gradient;
+                    vs[i] = 0.95 * vs[i] + 0.05 * gradient * gradient;
+                    double root = Math.sqrt(vs[i]) / Math.sqrt(correction2);
+                    ps[i] -= rates[step] / correction1 * ms[i] / (root + 1e-3) + decay * ps[i];
+                }
+                subject.kernel.adamW(p, g, m, v, scale, new AdamStep(step, rates[step], 0.9, 0.95, 1e-3), decay);
+                assertClose(ps, p, subject.tolerance(), () -> r + " x " + d);
+                assertClose(ms, m, subject.tolerance(), () -> r + " x " + d);
+                assertClose(vs, v, subject.tolerance(), () -> r + " x " + d);
+            }
+            // what is infinite does not reach parameters that stand still
+            double[] before = doubles(p);
+            INDArray g = Nd4j.valueArrayOf(new long[] {r, d}, Double.POSITIVE_INFINITY, subject.type);
+            subject.kernel.adamW(p, g, m, v, 1, new AdamStep(3, 0, 0.9, 0.95, 1e-3), 0);
+            assertArrayEquals(before, doubles(p));
         });
     }
 

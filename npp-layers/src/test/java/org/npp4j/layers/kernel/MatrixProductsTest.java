@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import java.util.function.DoubleUnaryOperator;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -49,6 +50,48 @@ class MatrixProductsTest {
     void oneDnnInFloatAndDouble() {
         compare(oneDnn(), DataType.FLOAT, 1e-5, x -> x);
         compare(oneDnn(), DataType.DOUBLE, 1e-13, x -> x);
+    }
+
+    /** Few rows and long sums take another way through oneDNN in a forward pass than other products. */
+    @Test
+    void oneDnnInForwardPasses() {
+        MatrixProducts products = oneDnn();
+        for (int[] s :
+                new int[][] {{1, 5, 64}, {3, 70, 65}, {64, 33, 100}, {513, 90, 64}, {513, 1100, 64}, {37, 1025, 67}}) {
+            forward(products, s[0], s[1], s[2]);
+        }
+        for (int i = 0; i < 40; i++) {
+            forward(products, 1 + random.nextInt(90), 1 + random.nextInt(90), 64 + random.nextInt(80));
+        }
+    }
+
+    @Test
+    void oneDnnInSeveralThreads() {
+        MatrixProducts products = oneDnn();
+        IntStream.range(0, 32).parallel().forEach(i -> forward(products, 20 + i % 3, 40, 70 + i % 2));
+    }
+
+    private void forward(MatrixProducts products, int rows, int inner, int columns) {
+        INDArray a = matrix(DataType.FLOAT, rows, inner, 'c', random.nextBoolean());
+        INDArray b = matrix(DataType.FLOAT, inner, columns, 'f', random.nextBoolean());
+        INDArray c = Nd4j.valueArrayOf(new long[] {rows, columns}, Double.NaN, DataType.FLOAT);
+        products.multiply(a, b, c, 1, 0);
+        float[] left = a.dup('c').data().asFloat();
+        float[] right = b.dup('f').data().asFloat();
+        float[] result = c.data().asFloat();
+        for (int i = 0; i < rows; i++) {
+            for (int j = 0; j < columns; j++) {
+                double sum = 0;
+                for (int k = 0; k < inner; k++) {
+                    sum += (double) left[i * inner + k] * right[j * inner + k];
+                }
+                assertEquals(
+                        sum,
+                        result[i * columns + j],
+                        1e-5 * (1 + Math.sqrt(inner)),
+                        rows + " x " + inner + " x " + columns + ", row " + i + ", column " + j);
+            }
+        }
     }
 
     @Test

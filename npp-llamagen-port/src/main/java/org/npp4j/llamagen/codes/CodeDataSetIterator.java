@@ -2,12 +2,10 @@ package org.npp4j.llamagen.codes;
 
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.util.NoSuchElementException;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
-import org.nd4j.linalg.dataset.api.MultiDataSetPreProcessor;
 import org.nd4j.linalg.factory.Nd4j;
-import org.npp4j.llamagen.images.EpochDataSetIterator;
+import org.npp4j.llamagen.images.AbstractEpochDataSetIterator;
 import org.npp4j.llamagen.images.EpochOrder;
 
 /**
@@ -18,41 +16,28 @@ import org.npp4j.llamagen.images.EpochOrder;
  *   <li>labels: tokens [B, N], INT32, an array of their own
  * </ul>
  *
- * <p>Order and crops of epoch e depend on the seed and e alone, so training that was interrupted continues with the same
- * batches: {@link #seek(int, int)}. Given a second store of the same images, such as the published {@code _105} folder of
- * other crops, half of the draws come from it. Codes are read when their batch is asked for; Deeplearning4j's fit prefetches
- * ({@link #asyncSupported()} is true). Methods may be called by any thread, but a prefetching iterator around this one runs
- * ahead: shut it down before {@link #seek}, and count the batches that were trained on, not those that were read.
+ * <p>Order and crops of epoch e depend on the seed and e alone. Given a second store of the same images, such as the published
+ * {@code _105} folder of other crops, half of the draws come from it. Codes are read when their batch is asked for;
+ * Deeplearning4j's fit prefetches ({@link #asyncSupported()} is true).
  */
-public final class CodeDataSetIterator implements EpochDataSetIterator {
+public final class CodeDataSetIterator extends AbstractEpochDataSetIterator<MultiDataSet> {
     private static final long serialVersionUID = 1L;
 
     private final transient CodeStore codes;
     private final transient CodeStore otherCrops;
     private final int vocabulary;
     private final int classes;
-    private final int batchSize;
-    private final boolean keepLastShort;
-    private final long seed;
     private final int part;
     private final int parts;
 
-    private int[] order;
-    private int epoch;
-    private int position;
-    private transient MultiDataSetPreProcessor preProcessor;
-
     private CodeDataSetIterator(Builder builder) {
+        super(builder.codes.images() / builder.parts, builder.batchSize, builder.keepLastShort, builder.seed);
         codes = builder.codes;
         otherCrops = builder.otherCrops;
         vocabulary = Math.min(builder.vocabulary, codes.vocabulary().orElse(Integer.MAX_VALUE));
         classes = Math.min(builder.classes, codes.classes().orElse(Integer.MAX_VALUE));
-        batchSize = builder.batchSize;
-        keepLastShort = builder.keepLastShort;
-        seed = builder.seed;
         part = builder.part;
         parts = builder.parts;
-        setEpoch(0);
     }
 
     /** What is read, and how: by default all of it, in batches of 256, without a last short one, with seed 0. */
@@ -171,87 +156,44 @@ public final class CodeDataSetIterator implements EpochDataSetIterator {
         }
     }
 
-    /** {@return images in an epoch} */
-    public int imagesPerEpoch() {
-        return codes.images() / parts;
-    }
-
+    /** Of the shuffled images, every {@code parts}-th one from {@code part} on. */
     @Override
-    public int batchesPerEpoch() {
-        return keepLastShort ? (imagesPerEpoch() - 1) / batchSize + 1 : imagesPerEpoch() / batchSize;
-    }
-
-    @Override
-    public synchronized int getEpoch() {
-        return epoch;
-    }
-
-    @Override
-    public synchronized void seek(int epoch, int batch) {
-        if (epoch < 0 || batch < 0 || batch > batchesPerEpoch()) {
-            throw new IllegalArgumentException("There is no batch " + batch + " of epoch " + epoch
-                    + ": epochs are numbered from 0, batches from 0 to " + batchesPerEpoch());
+    protected int[] order(int epoch) {
+        int[] all = EpochOrder.shuffled(seed(), epoch, codes.images());
+        int[] order = new int[imagesPerEpoch()];
+        for (int i = 0; i < order.length; i++) {
+            order[i] = all[part + i * parts];
         }
-        if (order == null || this.epoch != epoch) {
-            order = EpochOrder.shuffled(seed, epoch, codes.images());
-        }
-        this.epoch = epoch;
-        this.position = (int) Math.min((long) batch * batchSize, imagesPerEpoch());
-    }
-
-    @Override
-    public synchronized boolean hasNext() {
-        return position + (keepLastShort ? 0L : batchSize - 1L) < imagesPerEpoch();
-    }
-
-    /** The next batch of the present epoch. */
-    @Override
-    public MultiDataSet next() {
-        return next(batchSize);
+        return order;
     }
 
     /**
-     * The next images of the present epoch.
+     * Reads a batch.
      *
-     * @param images how many; fewer come if the epoch ends before
-     * @return their tokens and classes
-     * @throws IllegalArgumentException if less than one is asked for, or a code or class is outside its limits
-     * @throws NoSuchElementException if the epoch is over
+     * @throws IllegalArgumentException if a code or class is outside its limits
      * @throws UncheckedIOException if codes cannot be read
      */
     @Override
-    public synchronized MultiDataSet next(int images) {
-        if (images < 1) {
-            throw new IllegalArgumentException("A batch has at least 1 image, asked for " + images);
-        }
-        if (!hasNext()) {
-            throw new NoSuchElementException("Epoch " + epoch + " is over; call reset() for the next one");
-        }
-        int count = Math.min(images, imagesPerEpoch() - position);
-        int[][] ids = new int[count][];
-        int[][] classOf = new int[count][1];
+    protected MultiDataSet batch(int epoch, int first, int[] images) {
+        int[][] ids = new int[images.length][];
+        int[][] classOf = new int[images.length][1];
         try {
-            for (int i = 0; i < count; i++) {
-                read(order[part + (position + i) * parts], ids, classOf, i);
+            for (int i = 0; i < images.length; i++) {
+                read(epoch, images[i], ids, classOf, i);
             }
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
-        position += count;
-        MultiDataSet batch = new MultiDataSet(
+        return new MultiDataSet(
                 new INDArray[] {Nd4j.createFromArray(ids), Nd4j.createFromArray(classOf)}, // [B, N], [B, 1]
                 new INDArray[] {Nd4j.createFromArray(ids)}); // [B, N]
-        if (preProcessor != null) {
-            preProcessor.preProcess(batch);
-        }
-        return batch;
     }
 
-    private void read(int image, int[][] ids, int[][] classOf, int at) throws IOException {
+    private void read(int epoch, int image, int[][] ids, int[][] classOf, int at) throws IOException {
         // All crops of both stores are equally likely where they have equally many, as published; and each store is.
-        boolean other = otherCrops != null && EpochOrder.choice(~seed, epoch, image, 2) == 1;
+        boolean other = otherCrops != null && EpochOrder.choice(~seed(), epoch, image, 2) == 1;
         CodeStore store = other ? otherCrops : codes;
-        int[] row = store.codes(image, EpochOrder.choice(seed, epoch, image, store.crops()));
+        int[] row = store.codes(image, EpochOrder.choice(seed(), epoch, image, store.crops()));
         for (int id : row) {
             if (id < 0 || id >= vocabulary) {
                 throw new IllegalArgumentException(
@@ -268,32 +210,9 @@ public final class CodeDataSetIterator implements EpochDataSetIterator {
         classOf[at][0] = label;
     }
 
-    /** Goes to the start of the next epoch, or stays at the start of the present one if it has not begun. */
-    @Override
-    public synchronized void reset() {
-        if (position > 0) {
-            setEpoch(epoch + 1);
-        }
-    }
-
-    @Override
-    public boolean resetSupported() {
-        return true;
-    }
-
     /** {@return true: reading takes time, which a prefetching thread hides} */
     @Override
     public boolean asyncSupported() {
         return true;
-    }
-
-    @Override
-    public void setPreProcessor(MultiDataSetPreProcessor preProcessor) {
-        this.preProcessor = preProcessor;
-    }
-
-    @Override
-    public MultiDataSetPreProcessor getPreProcessor() {
-        return preProcessor;
     }
 }

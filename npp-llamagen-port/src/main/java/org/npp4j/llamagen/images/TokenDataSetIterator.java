@@ -1,10 +1,8 @@
 package org.npp4j.llamagen.images;
 
 import java.util.Arrays;
-import java.util.NoSuchElementException;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.MultiDataSet;
-import org.nd4j.linalg.dataset.api.MultiDataSetPreProcessor;
 import org.nd4j.linalg.factory.Nd4j;
 
 /**
@@ -15,26 +13,13 @@ import org.nd4j.linalg.factory.Nd4j;
  *   <li>labels: tokens [B, N], INT32, an array of their own
  * </ul>
  *
- * <p>The order of epoch e depends on the seed and e alone, so training that was interrupted continues with the same
- * batches: {@link #seek(int, int)}. The iterator starts at epoch 0; {@link #reset()} goes to the next epoch, except where
- * the present one has not begun.
- *
- * <p>Everything is in memory and a batch is made in no time, so no prefetching thread is wanted ({@link #asyncSupported()}
- * is false). Not safe for several threads.
+ * <p>Everything is in memory and a batch is made in no time, so no prefetching thread is wanted.
  */
-public final class TokenDataSetIterator implements EpochDataSetIterator {
+public final class TokenDataSetIterator extends AbstractEpochDataSetIterator<MultiDataSet> {
     private static final long serialVersionUID = 1L;
 
     private final int[][] tokens;
     private final int[] classes;
-    private final int batchSize;
-    private final boolean keepLastShort;
-    private final long seed;
-
-    private int[] order;
-    private int epoch;
-    private int position;
-    private transient MultiDataSetPreProcessor preProcessor;
 
     /**
      * Batches in a shuffled order. The arrays are not copied: they must not be changed afterwards.
@@ -48,6 +33,12 @@ public final class TokenDataSetIterator implements EpochDataSetIterator {
      *     an epoch would have no batch
      */
     public TokenDataSetIterator(int[][] tokens, int[] classes, int batchSize, boolean keepLastShort, long seed) {
+        super(imagesOf(tokens, classes), batchSize, keepLastShort, seed);
+        this.tokens = tokens;
+        this.classes = classes;
+    }
+
+    private static int imagesOf(int[][] tokens, int[] classes) {
         if (tokens.length != classes.length) {
             throw new IllegalArgumentException(
                     tokens.length + " rows of tokens but " + classes.length + " classes: every image needs one class");
@@ -65,108 +56,19 @@ public final class TokenDataSetIterator implements EpochDataSetIterator {
                         "Row " + i + " has a negative class or token id; both are numbered from 0");
             }
         }
-        if (batchSize < 1 || !keepLastShort && batchSize > tokens.length) {
-            throw new IllegalArgumentException("Batch size " + batchSize + " is not possible with " + tokens.length
-                    + " images; use 1 to " + tokens.length + ", or keep the last short batch");
+        return tokens.length;
+    }
+
+    @Override
+    protected MultiDataSet batch(int epoch, int first, int[] images) {
+        int[][] ids = new int[images.length][];
+        int[][] classOf = new int[images.length][1];
+        for (int i = 0; i < images.length; i++) {
+            ids[i] = tokens[images[i]];
+            classOf[i][0] = classes[images[i]];
         }
-        this.tokens = tokens;
-        this.classes = classes;
-        this.batchSize = batchSize;
-        this.keepLastShort = keepLastShort;
-        this.seed = seed;
-        setEpoch(0);
-    }
-
-    @Override
-    public int batchesPerEpoch() {
-        return keepLastShort ? (tokens.length - 1) / batchSize + 1 : tokens.length / batchSize;
-    }
-
-    @Override
-    public int getEpoch() {
-        return epoch;
-    }
-
-    @Override
-    public void seek(int epoch, int batch) {
-        if (epoch < 0 || batch < 0 || batch > batchesPerEpoch()) {
-            throw new IllegalArgumentException("There is no batch " + batch + " of epoch " + epoch
-                    + ": epochs are numbered from 0, batches from 0 to " + batchesPerEpoch());
-        }
-        this.order = EpochOrder.shuffled(seed, epoch, tokens.length);
-        this.epoch = epoch;
-        this.position = batch * batchSize;
-    }
-
-    @Override
-    public boolean hasNext() {
-        return position + (keepLastShort ? 0L : batchSize - 1L) < tokens.length;
-    }
-
-    /** The next batch of the present epoch. */
-    @Override
-    public MultiDataSet next() {
-        return next(batchSize);
-    }
-
-    /**
-     * The next images of the present epoch.
-     *
-     * @param images how many; fewer come if the epoch ends before
-     * @return their tokens and classes
-     * @throws IllegalArgumentException if less than one is asked for
-     * @throws NoSuchElementException if the epoch is over
-     */
-    @Override
-    public MultiDataSet next(int images) {
-        if (images < 1) {
-            throw new IllegalArgumentException("A batch has at least 1 image, asked for " + images);
-        }
-        if (!hasNext()) {
-            throw new NoSuchElementException("Epoch " + epoch + " is over; call reset() for the next one");
-        }
-        int count = Math.min(images, tokens.length - position);
-        int[][] ids = new int[count][];
-        int[][] classOf = new int[count][1];
-        for (int i = 0; i < count; i++) {
-            ids[i] = tokens[order[position + i]];
-            classOf[i][0] = classes[order[position + i]];
-        }
-        position += count;
-        MultiDataSet batch = new MultiDataSet(
+        return new MultiDataSet(
                 new INDArray[] {Nd4j.createFromArray(ids), Nd4j.createFromArray(classOf)}, // [B, N], [B, 1]
                 new INDArray[] {Nd4j.createFromArray(ids)}); // [B, N]
-        if (preProcessor != null) {
-            preProcessor.preProcess(batch);
-        }
-        return batch;
-    }
-
-    /** Goes to the start of the next epoch, or stays at the start of the present one if it has not begun. */
-    @Override
-    public void reset() {
-        if (position > 0) {
-            setEpoch(epoch + 1);
-        }
-    }
-
-    @Override
-    public boolean resetSupported() {
-        return true;
-    }
-
-    @Override
-    public boolean asyncSupported() {
-        return false;
-    }
-
-    @Override
-    public void setPreProcessor(MultiDataSetPreProcessor preProcessor) {
-        this.preProcessor = preProcessor;
-    }
-
-    @Override
-    public MultiDataSetPreProcessor getPreProcessor() {
-        return preProcessor;
     }
 }

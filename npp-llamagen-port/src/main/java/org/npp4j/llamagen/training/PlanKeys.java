@@ -3,15 +3,13 @@ package org.npp4j.llamagen.training;
 import java.util.Iterator;
 import java.util.Set;
 import java.util.TreeSet;
-import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.shade.jackson.databind.JsonNode;
-import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.schedule.PatchStages;
 
 /** The keys of a plan's JSON or YAML. */
-final class PlanKeys {
+final class PlanKeys implements TrainingSettings.Keys {
     private final JsonNode tree;
     private final Set<String> known = new TreeSet<>();
 
@@ -28,28 +26,10 @@ final class PlanKeys {
             throw new IllegalArgumentException("\"model\": " + e.getMessage(), e);
         }
         TrainingPlan published = TrainingPlan.of(model).build();
-        int batchSize = (int) integer("global_batch_size", published.batchSize());
-        TrainingPlan.LearningRate rate = published.learningRate();
-        TrainingPlan.AdamW adam = published.optimizer();
         TrainingPlan.Dropouts dropouts = published.dropouts();
         TrainingPlan.Builder plan = TrainingPlan.of(model)
                 .stages(PatchStages.parse(
                         text("patch_stages", published.stages().toString())))
-                .batchSize(batchSize)
-                .microBatch((int) integer("micro_batch", batchSize))
-                .learningRate(new TrainingPlan.LearningRate(
-                        number("lr", rate.base()),
-                        flag("scheduler", rate.scheduled()),
-                        number("warmup", rate.warmup()),
-                        number("decay_ratio", rate.decayRatio()),
-                        number("end_lr", rate.end())))
-                .optimizer(new TrainingPlan.AdamW(
-                        number("beta1", adam.beta1()),
-                        number("beta2", adam.beta2()),
-                        number("eps", adam.epsilon()),
-                        number("weight_decay", adam.weightDecay())))
-                .clipNorm(number("max_grad_norm", published.clipNorm()))
-                .averageDecay(number("ema_decay", published.averageDecay()))
                 .dropouts(new TrainingPlan.Dropouts(
                         number("class_dropout", dropouts.classes()),
                         number("token_dropout", dropouts.tokens()),
@@ -57,21 +37,9 @@ final class PlanKeys {
                         number("ffn_dropout", dropouts.feedForward()),
                         number("drop_path_rate", dropouts.path())))
                 .learnUnconditional(flag("learn_unconditional", published.learnUnconditional()))
-                .precision(
-                        Precision.named(text("precision", published.precision().toString())))
-                .dataType(type(text("data_type", published.dataType().name())))
-                .seed(integer("seed", published.seed()));
+                .read(this);
         refuseUnknown();
         return plan.build();
-    }
-
-    private static DataType type(String name) {
-        return switch (name) {
-            case "FLOAT" -> DataType.FLOAT;
-            case "DOUBLE" -> DataType.DOUBLE;
-            default -> throw new IllegalArgumentException(
-                    "\"data_type\" must be FLOAT or DOUBLE, got \"" + name + "\"");
-        };
     }
 
     private void refuseUnknown() {
@@ -93,7 +61,8 @@ final class PlanKeys {
         return tree.path(name);
     }
 
-    private double number(String name, double absent) {
+    @Override
+    public double number(String name, double absent) {
         JsonNode value = value(name);
         if (value.isMissingNode()) {
             return absent;
@@ -115,7 +84,17 @@ final class PlanKeys {
         return value;
     }
 
-    private long integer(String name, long absent) {
+    @Override
+    public int whole(String name, int absent) {
+        long value = wholeLong(name, absent);
+        if (value != (int) value) {
+            throw wrong(name, "a whole number of at most 2147483647", tree.path(name), null);
+        }
+        return (int) value;
+    }
+
+    @Override
+    public long wholeLong(String name, long absent) {
         JsonNode value = value(name);
         if (!value.isMissingNode() && !value.isIntegralNumber()) {
             throw wrong(name, "a whole number", value, null);
@@ -123,7 +102,8 @@ final class PlanKeys {
         return value.asLong(absent);
     }
 
-    private boolean flag(String name, boolean absent) {
+    @Override
+    public boolean flag(String name, boolean absent) {
         JsonNode value = value(name);
         if (!value.isMissingNode() && !value.isBoolean()) {
             throw wrong(name, "true or false", value, null);
@@ -131,7 +111,8 @@ final class PlanKeys {
         return value.asBoolean(absent);
     }
 
-    private String text(String name, String absent) {
+    @Override
+    public String text(String name, String absent) {
         JsonNode value = value(name);
         return value.isMissingNode() ? absent : value.asText();
     }

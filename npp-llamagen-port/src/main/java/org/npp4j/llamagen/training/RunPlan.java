@@ -27,14 +27,33 @@ import org.npp4j.schedule.GlobalNormClipping;
  * seed and step; other random inputs are the data's, and depend on their seed and position alone.
  */
 public interface RunPlan {
+    /** {@return batches, optimizer, arithmetic and seed} */
+    TrainingSettings settings();
+
     /** {@return images of a step} */
-    int batchSize();
+    default int batchSize() {
+        return settings().batchSize();
+    }
 
     /** {@return images that are computed at a time} */
-    int microBatch();
+    default int microBatch() {
+        return settings().microBatch();
+    }
+
+    /** {@return the learning rate and its schedule} */
+    default TrainingPlan.LearningRate learningRate() {
+        return settings().learningRate();
+    }
+
+    /** {@return the optimizer} */
+    default TrainingPlan.AdamW optimizer() {
+        return settings().optimizer();
+    }
 
     /** {@return largest global norm of the gradients, 0 for no clipping} */
-    double clipNorm();
+    default double clipNorm() {
+        return settings().clipNorm();
+    }
 
     /** {@return a new listener that clips gradients as planned; without clipping it only measures their norm} */
     default GlobalNormClipping clipping() {
@@ -42,16 +61,24 @@ public interface RunPlan {
     }
 
     /** {@return decay of the moving average of the weights, 0 for none} */
-    double averageDecay();
+    default double averageDecay() {
+        return settings().averageDecay();
+    }
 
     /** {@return precision of matrix products} */
-    Precision precision();
+    default Precision precision() {
+        return settings().precision();
+    }
 
     /** {@return type of weights and activations} */
-    DataType dataType();
+    default DataType dataType() {
+        return settings().dataType();
+    }
 
     /** {@return seed of weights, dropouts and the order of images} */
-    long seed();
+    default long seed() {
+        return settings().seed();
+    }
 
     /** {@return how many parameters the network has} */
     long parameters();

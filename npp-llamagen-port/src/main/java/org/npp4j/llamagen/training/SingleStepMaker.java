@@ -4,6 +4,7 @@ import java.util.List;
 import org.deeplearning4j.nn.graph.ComputationGraph;
 import org.deeplearning4j.optimize.api.TrainingListener;
 import org.nd4j.linalg.dataset.api.MultiDataSet;
+import org.npp4j.schedule.FusedUpdater;
 import org.npp4j.schedule.GlobalNormClipping;
 
 /** Steps made in the calling thread, by the network alone. */
@@ -18,6 +19,7 @@ final class SingleStepMaker implements StepMaker {
         this.plan = plan;
         accumulation = new GradientAccumulation(plan::loss);
         clipping = plan.clipping();
+        FusedUpdater.attachTo(network);
     }
 
     @Override

@@ -4,7 +4,6 @@ import java.util.List;
 import java.util.Objects;
 import org.deeplearning4j.nn.api.Model;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.nd4j.linalg.dataset.api.iterator.MultiDataSetIterator;
 import org.nd4j.linalg.learning.config.IUpdater;
@@ -15,7 +14,6 @@ import org.nd4j.shade.jackson.databind.node.ObjectNode;
 import org.nd4j.shade.jackson.dataformat.yaml.YAMLFactory;
 import org.nd4j.shade.jackson.dataformat.yaml.YAMLGenerator;
 import org.npp4j.layers.PatchAverage;
-import org.npp4j.layers.kernel.Precision;
 import org.npp4j.llamagen.GptConfig;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
@@ -45,32 +43,11 @@ import org.npp4j.schedule.TorchAdam;
  * @param model sizes of the GPT
  * @param dropouts what is dropped at random
  * @param stages patch sides and their ends
- * @param batchSize images of a step
- * @param microBatch images that are computed at a time; the gradients of a step's parts are added up. Smaller parts need
- *     less memory
- * @param learningRate the learning rate at every step
- * @param optimizer AdamW
- * @param clipNorm largest global norm of the gradients, 0 for no clipping
- * @param averageDecay decay of the moving average of the weights, 0 for none
  * @param learnUnconditional whether a text-conditional model trains its unconditional caption
- * @param precision of matrix products
- * @param dataType of weights and activations, FLOAT or DOUBLE
- * @param seed of weights, dropouts and the order of images
+ * @param settings batches, optimizer, arithmetic and seed
  */
 public record TrainingPlan(
-        GptSpec model,
-        Dropouts dropouts,
-        PatchStages stages,
-        int batchSize,
-        int microBatch,
-        LearningRate learningRate,
-        AdamW optimizer,
-        double clipNorm,
-        double averageDecay,
-        boolean learnUnconditional,
-        Precision precision,
-        DataType dataType,
-        long seed)
+        GptSpec model, Dropouts dropouts, PatchStages stages, boolean learnUnconditional, TrainingSettings settings)
         implements RunPlan {
 
     /** Times ln(vocabulary), which is what guessing costs. */
@@ -202,45 +179,19 @@ public record TrainingPlan(
      * @param model any sizes
      * @param dropouts class dropout only if the class table has a row for "no class"
      * @param stages that fit the model's grid
-     * @param batchSize at least 1
-     * @param microBatch 1 to the batch size
-     * @param learningRate as {@link StageLearningRate} and {@link TorchAdam} allow
-     * @param optimizer as {@link TorchAdam} allows
-     * @param clipNorm 0 or above
-     * @param averageDecay at least 0 and below 1
      * @param learnUnconditional for models of captions
-     * @param precision of matrix products
-     * @param dataType FLOAT or DOUBLE
-     * @param seed any number
+     * @param settings whose learning rate is as {@link StageLearningRate} and {@link TorchAdam} allow, the optimizer as {@link
+     *     TorchAdam} does
      * @throws IllegalArgumentException if a setting is out of its range, or does not go with another
      */
     public TrainingPlan {
         Objects.requireNonNull(model, "A plan needs the sizes of a model: TrainingPlan.of(spec)");
         Objects.requireNonNull(dropouts, "A plan needs dropouts, such as Dropouts.NONE");
         Objects.requireNonNull(stages, "A plan needs stages: PatchStages.ofEpochs(..)");
-        Objects.requireNonNull(learningRate, "A plan needs a learning rate");
-        Objects.requireNonNull(optimizer, "A plan needs an optimizer");
-        Objects.requireNonNull(precision, "A plan needs a precision, such as Precision.FLOAT");
-        Objects.requireNonNull(dataType, "A plan needs a data type, FLOAT or DOUBLE");
+        Objects.requireNonNull(settings, "A plan needs settings: TrainingPlan.of(spec)");
         stages.requireFits(model.grid());
-        if (batchSize < 1) {
-            throw new IllegalArgumentException("global_batch_size must be at least 1, got " + batchSize);
-        }
-        if (microBatch < 1 || microBatch > batchSize) {
-            throw new IllegalArgumentException(
-                    "micro_batch must be 1 to global_batch_size, which is " + batchSize + ", got " + microBatch);
-        }
-        if (!(clipNorm >= 0 && clipNorm < Double.POSITIVE_INFINITY)) {
-            throw new IllegalArgumentException(
-                    "max_grad_norm must be a finite number, at least 0 (no clipping), got " + clipNorm);
-        }
-        if (!(averageDecay >= 0 && averageDecay < 1)) {
-            throw new IllegalArgumentException(
-                    "ema_decay must be at least 0 (no average) and below 1, got " + averageDecay + "; 0.9999 is usual");
-        }
         int anyNumberOfSteps = 1;
-        builder(model, dropouts, stages, optimizer.updater(learningRate, stages, anyNumberOfSteps), optimizer, dataType)
-                .build();
+        network(model, dropouts, stages, settings, anyNumberOfSteps).build();
     }
 
     /**
@@ -261,24 +212,14 @@ public record TrainingPlan(
      * @return a builder of the network; its stages are set, too
      */
     public LlamaGen network(int batchesPerEpoch) {
-        return builder(
-                        model,
-                        dropouts,
-                        stages,
-                        optimizer.updater(learningRate, stages, batchesPerEpoch),
-                        optimizer,
-                        dataType)
+        return network(model, dropouts, stages, settings, batchesPerEpoch)
                 .learnUnconditional(learnUnconditional)
-                .seed(seed);
+                .seed(seed());
     }
 
-    private static LlamaGen builder(
-            GptSpec model,
-            Dropouts dropouts,
-            PatchStages stages,
-            IUpdater updater,
-            AdamW optimizer,
-            DataType dataType) {
+    private static LlamaGen network(
+            GptSpec model, Dropouts dropouts, PatchStages stages, TrainingSettings settings, int batchesPerEpoch) {
+        AdamW optimizer = settings.optimizer();
         return LlamaGen.of(model)
                 .patchStages(stages)
                 .classDropout(dropouts.classes())
@@ -287,8 +228,8 @@ public record TrainingPlan(
                 .feedForwardDropout(dropouts.feedForward())
                 .pathDropout(dropouts.path())
                 .weightDecay(optimizer.weightDecay())
-                .updater(updater)
-                .dataType(dataType);
+                .updater(optimizer.updater(settings.learningRate(), stages, batchesPerEpoch))
+                .dataType(settings.dataType());
     }
 
     /**
@@ -300,7 +241,7 @@ public record TrainingPlan(
      */
     @Override
     public double learningRateAt(int step, int batchesPerEpoch) {
-        return learningRate.at(step, stages, batchesPerEpoch);
+        return learningRate().at(step, stages, batchesPerEpoch);
     }
 
     /**
@@ -377,7 +318,7 @@ public record TrainingPlan(
 
     @Override
     public boolean hasModelOf(RunPlan other) {
-        return other instanceof TrainingPlan plan && plan.model.equals(model) && plan.dataType == dataType;
+        return other instanceof TrainingPlan plan && plan.model.equals(model) && plan.dataType() == dataType();
     }
 
     @Override
@@ -413,29 +354,14 @@ public record TrainingPlan(
         } catch (JsonProcessingException e) {
             throw new IllegalStateException(e);
         }
-        return tree.put("patch_stages", stages.toString())
-                .put("global_batch_size", batchSize)
-                .put("micro_batch", microBatch)
-                .put("lr", learningRate.base())
-                .put("scheduler", learningRate.scheduled())
-                .put("warmup", learningRate.warmup())
-                .put("decay_ratio", learningRate.decayRatio())
-                .put("end_lr", learningRate.end())
-                .put("beta1", optimizer.beta1())
-                .put("beta2", optimizer.beta2())
-                .put("eps", optimizer.epsilon())
-                .put("weight_decay", optimizer.weightDecay())
-                .put("max_grad_norm", clipNorm)
-                .put("ema_decay", averageDecay)
+        settings.putOptimization(tree.put("patch_stages", stages.toString()))
                 .put("class_dropout", dropouts.classes())
                 .put("token_dropout", dropouts.tokens())
                 .put("resid_dropout", dropouts.residual())
                 .put("ffn_dropout", dropouts.feedForward())
                 .put("drop_path_rate", dropouts.path())
-                .put("learn_unconditional", learnUnconditional)
-                .put("precision", precision.toString())
-                .put("data_type", dataType.name())
-                .put("seed", seed);
+                .put("learn_unconditional", learnUnconditional);
+        return settings.putArithmetic(tree);
     }
 
     /**
@@ -458,23 +384,18 @@ public record TrainingPlan(
         return new PlanKeys(tree).plan();
     }
 
-    /** Settings of a plan. Those that are not set have the published values. */
-    public static final class Builder {
+    /**
+     * Settings of a plan. Those that are not set have the published values: batches of 256 images, a constant learning rate of
+     * 1e-4, betas of 0.9 and 0.95, epsilon 1e-8, a weight decay of 0.05.
+     */
+    public static final class Builder extends TrainingSettings.Builder<Builder> {
         private final GptSpec model;
         private Dropouts dropouts;
         private PatchStages stages = PatchStages.ofEpochs(300, 0.5, 2);
-        private int batchSize = 256;
-        private int microBatch;
-        private LearningRate learningRate = new LearningRate(1e-4, false, 1, 0.2, 1e-5);
-        private AdamW optimizer = new AdamW(0.9, 0.95, 1e-8, 0.05);
-        private double clipNorm = 1;
-        private double averageDecay;
         private boolean learnUnconditional;
-        private Precision precision = Precision.FLOAT;
-        private DataType dataType = DataType.FLOAT;
-        private long seed;
 
         private Builder(GptSpec model) {
+            super(256, new LearningRate(1e-4, false, 1, 0.2, 1e-5), new AdamW(0.9, 0.95, 1e-8, 0.05));
             this.model = Objects.requireNonNull(model, "A plan needs the sizes of a model");
             dropouts = Dropouts.published(model.textConditional() || model.noClassRow() ? 0.1 : 0, 0.1, 0.1, 0);
         }
@@ -502,104 +423,6 @@ public record TrainingPlan(
         }
 
         /**
-         * Images of a step. Default: 256.
-         *
-         * @param batchSize at least 1
-         * @return this
-         */
-        public Builder batchSize(int batchSize) {
-            this.batchSize = batchSize;
-            return this;
-        }
-
-        /**
-         * Images that are computed at a time. Default: the batch size.
-         *
-         * @param microBatch 1 to the batch size
-         * @return this
-         */
-        public Builder microBatch(int microBatch) {
-            this.microBatch = microBatch;
-            return this;
-        }
-
-        /**
-         * The learning rate of the plateau, or of every step. Default: 1e-4.
-         *
-         * @param base a finite number above 0
-         * @return this
-         */
-        public Builder learningRate(double base) {
-            learningRate = new LearningRate(
-                    base,
-                    learningRate.scheduled(),
-                    learningRate.warmup(),
-                    learningRate.decayRatio(),
-                    learningRate.end());
-            return this;
-        }
-
-        /**
-         * The learning rate with its schedule.
-         *
-         * @param learningRate at every step
-         * @return this
-         */
-        public Builder learningRate(LearningRate learningRate) {
-            this.learningRate = Objects.requireNonNull(learningRate, "The learning rate is null");
-            return this;
-        }
-
-        /**
-         * Whether every stage has its own warm-up and decay. Default: no.
-         *
-         * @param scheduled whether
-         * @return this
-         */
-        public Builder scheduled(boolean scheduled) {
-            learningRate = new LearningRate(
-                    learningRate.base(),
-                    scheduled,
-                    learningRate.warmup(),
-                    learningRate.decayRatio(),
-                    learningRate.end());
-            return this;
-        }
-
-        /**
-         * The optimizer. Default: betas 0.9 and 0.95, epsilon 1e-8, weight decay 0.05.
-         *
-         * @param optimizer its settings
-         * @return this
-         */
-        public Builder optimizer(AdamW optimizer) {
-            this.optimizer = optimizer;
-            return this;
-        }
-
-        /**
-         * Largest global norm of the gradients. Default: 1.
-         *
-         * @param clipNorm 0 for no clipping
-         * @return this
-         */
-        public Builder clipNorm(double clipNorm) {
-            this.clipNorm = clipNorm;
-            return this;
-        }
-
-        /**
-         * Decay of the moving average of the weights. Default: 0, no average.
-         *
-         * @param averageDecay 0.9999 as published
-         * @return this
-         */
-        public Builder averageDecay(double averageDecay) {
-            this.averageDecay = averageDecay;
-            return this;
-        }
-
-        /**
          * Whether a text-conditional model trains its unconditional caption. Default: no.
          *
          * @param learnUnconditional whether
@@ -610,36 +433,8 @@ public record TrainingPlan(
             return this;
         }
 
-        /**
-         * Precision of matrix products. Default: FLOAT; published is bf16.
-         *
-         * @param precision that the processor must have
-         * @return this
-         */
-        public Builder precision(Precision precision) {
-            this.precision = precision;
-            return this;
-        }
-
-        /**
-         * Type of weights and activations. Default: FLOAT.
-         *
-         * @param dataType FLOAT or DOUBLE
-         * @return this
-         */
-        public Builder dataType(DataType dataType) {
-            this.dataType = dataType;
-            return this;
-        }
-
-        /**
-         * Seed of weights, dropouts and order. Default: 0.
-         *
-         * @param seed any number
-         * @return this
-         */
-        public Builder seed(long seed) {
-            this.seed = seed;
+        @Override
+        protected Builder self() {
             return this;
         }
 
@@ -650,20 +445,7 @@ public record TrainingPlan(
          * @throws IllegalArgumentException if a setting is out of its range, or does not go with another
          */
         public TrainingPlan build() {
-            return new TrainingPlan(
-                    model,
-                    dropouts,
-                    stages,
-                    batchSize,
-                    microBatch == 0 ? batchSize : microBatch,
-                    learningRate,
-                    optimizer,
-                    clipNorm,
-                    averageDecay,
-                    learnUnconditional,
-                    precision,
-                    dataType,
-                    seed);
+            return new TrainingPlan(model, dropouts, stages, learnUnconditional, settings());
         }
     }
 }

@@ -3,14 +3,12 @@ package org.npp4j.llamagen.images;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
-import java.nio.charset.Charset;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.FileSystemException;
 import java.nio.file.Files;
-import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +16,7 @@ import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 
 class ImageFolderTest {
@@ -95,12 +94,7 @@ class ImageFolderTest {
 
     @Test
     void namesInOtherScripts() throws IOException {
-        String[] names = {"\u00e4/1.jpg", "\uff5e/2.jpg", "\ud83d\ude00/3.jpg", "z/4.jpg"};
-        try {
-            touch(names);
-        } catch (InvalidPathException e) {
-            assumeTrue(false, "needs a locale with UTF-8");
-        }
+        touch("\u00e4/1.jpg", "\uff5e/2.jpg", "\ud83d\ude00/3.jpg", "z/4.jpg");
         assertEquals(
                 List.of("z", "\u00e4", "\uff5e", "\ud83d\ude00"),
                 ImageFolder.list(root).classNames());
@@ -111,10 +105,6 @@ class ImageFolderTest {
     void aNameThatIsNoTextIsRefused() throws Exception {
         touch("a/1.jpg");
         assumeTrue(Files.isExecutable(Path.of("/bin/sh")), "needs a POSIX shell");
-        assumeTrue(
-                Charset.defaultCharset().newEncoder().maxBytesPerChar() != 1
-                        || Charset.defaultCharset().equals(StandardCharsets.US_ASCII),
-                "needs another character set");
         Process shell = new ProcessBuilder("/bin/sh", "-c", "touch \"$(printf 'a/\\377.jpg')\"")
                 .directory(root.toFile())
                 .inheritIO()
@@ -196,8 +186,9 @@ class ImageFolderTest {
     private static void link(Path from, Path to) throws IOException {
         try {
             Files.createSymbolicLink(from, to);
-        } catch (FileSystemException | UnsupportedOperationException e) {
-            assumeTrue(false, "needs a file system with links: " + e);
+        } catch (FileSystemException e) {
+            assumeFalse(OS.WINDOWS.isCurrentOs(), "Windows makes links only for users with that right: " + e);
+            throw e;
         }
     }
 

@@ -58,6 +58,39 @@ class TrainingPlanTest {
         }
     }
 
+    /** Runs compare plans as texts, and old files must stay readable: names and order are part of the format. */
+    @Test
+    void theJsonOnDiskStays() {
+        String json = SmallRuns.plan().build().toJson();
+        assertEquals(
+                """
+                  "patch_stages" : "2:2,1:3",
+                  "global_batch_size" : 6,
+                  "micro_batch" : 4,
+                  "lr" : 0.01,
+                  "scheduler" : true,
+                  "warmup" : 0.5,
+                  "decay_ratio" : 0.2,
+                  "end_lr" : 0.001,
+                  "beta1" : 0.9,
+                  "beta2" : 0.95,
+                  "eps" : 1.0E-8,
+                  "weight_decay" : 0.05,
+                  "max_grad_norm" : 0.5,
+                  "ema_decay" : 0.9,
+                  "class_dropout" : 0.3,
+                  "token_dropout" : 0.1,
+                  "resid_dropout" : 0.2,
+                  "ffn_dropout" : 0.1,
+                  "drop_path_rate" : 0.1,
+                  "learn_unconditional" : false,
+                  "precision" : "float",
+                  "data_type" : "FLOAT",
+                  "seed" : 7
+                }""",
+                json.substring(json.indexOf("  \"patch_stages")));
+    }
+
     @Test
     void whatIsMissingIsPublished() {
         TrainingPlan plan = TrainingPlan.parse(

@@ -9,6 +9,7 @@ import org.nd4j.linalg.dataset.MultiDataSet;
 import org.nd4j.linalg.factory.Nd4j;
 import org.npp4j.llamagen.GptSpec;
 import org.npp4j.llamagen.LlamaGen;
+import org.npp4j.schedule.FusedUpdater;
 import org.npp4j.schedule.GlobalNormClipping;
 
 /**
@@ -34,6 +35,7 @@ final class TrainBenchmark implements Benchmark {
         progress.accept(
                 String.format(Locale.ROOT, "Making a model of %.0f million parameters", spec.parameters() / 1e6));
         ComputationGraph network = model.init();
+        FusedUpdater.attachTo(network);
         network.setListeners(new GlobalNormClipping(MAX_NORM));
         MultiDataSet batch = randomBatch(spec, settings.batch());
         double[] seconds = new double[settings.steps()];

@@ -1,11 +1,8 @@
 package org.npp4j.ecar.baseline.impl;
 
 import java.util.Arrays;
-import org.deeplearning4j.nn.api.Layer;
-import org.deeplearning4j.nn.api.MaskState;
 import org.deeplearning4j.nn.gradient.Gradient;
 import org.deeplearning4j.nn.graph.ComputationGraph;
-import org.deeplearning4j.nn.graph.vertex.BaseGraphVertex;
 import org.deeplearning4j.nn.workspace.ArrayType;
 import org.deeplearning4j.nn.workspace.LayerWorkspaceMgr;
 import org.nd4j.common.primitives.Pair;
@@ -16,9 +13,10 @@ import org.nd4j.linalg.api.ops.impl.broadcast.BroadcastAddOp;
 import org.nd4j.linalg.factory.Nd4j;
 import org.nd4j.linalg.indexing.NDArrayIndex;
 import org.npp4j.ecar.baseline.ConditionedTokens;
+import org.npp4j.layers.impl.SequencePairVertexImpl;
 
 /** Run-time half of {@link ConditionedTokens}. */
-public final class ConditionedTokensImpl extends BaseGraphVertex {
+public final class ConditionedTokensImpl extends SequencePairVertexImpl {
     private static final long serialVersionUID = 1L;
     private static final double LONGEST_PERIOD = 10000;
 
@@ -34,17 +32,7 @@ public final class ConditionedTokensImpl extends BaseGraphVertex {
      * @param dataType of activations
      */
     public ConditionedTokensImpl(ComputationGraph graph, String name, int index, DataType dataType) {
-        super(graph, name, index, null, null, dataType);
-    }
-
-    @Override
-    public boolean hasLayer() {
-        return false;
-    }
-
-    @Override
-    public Layer getLayer() {
-        return null;
+        super(graph, name, index, dataType);
     }
 
     @Override
@@ -111,23 +99,5 @@ public final class ConditionedTokensImpl extends BaseGraphVertex {
                 workspaceMgr.createUninitialized(ArrayType.ACTIVATION_GRAD, epsilon.dataType(), inputs[1].shape(), 'c');
         dTokens.assign(tokensOf(epsilon));
         return new Pair<>(null, new INDArray[] {dCondition, dTokens});
-    }
-
-    @Override
-    public Pair<INDArray, MaskState> feedForwardMaskArrays(
-            INDArray[] maskArrays, MaskState currentMaskState, int minibatchSize) {
-        return new Pair<>(null, currentMaskState);
-    }
-
-    @Override
-    public void setBackpropGradientsViewArray(INDArray backpropGradientsViewArray) {
-        if (backpropGradientsViewArray != null) {
-            throw new IllegalArgumentException("ConditionedTokens \"" + vertexName + "\" has no parameters");
-        }
-    }
-
-    @Override
-    public String toString() {
-        return "ConditionedTokens(name=" + vertexName + ")";
     }
 }

@@ -4,7 +4,6 @@ import static org.bytedeco.dnnl.global.dnnl.dnnl_cpu_isa_avx512_core_bf16;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_get_effective_cpu_isa;
 
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.dnnl.engine;
 import org.bytedeco.dnnl.stream;
@@ -21,21 +20,11 @@ import org.npp4j.layers.kernel.MatrixProducts;
  * buffers that all products share, so that one product runs at a time; it has all cores.
  */
 public final class OneDnnBf16Products implements MatrixProducts {
-    /** Shapes of a training run, with those of several stages; one that has not been used for long is made anew. */
-    private static final int SHAPES = 256;
-
     private final engine processor;
     private final stream stream;
     private final Buffer left = new Buffer();
     private final Buffer right = new Buffer();
-    private final Map<Bf16Product.Key, Bf16Product> products = new LinkedHashMap<>(16, 0.75f, true) {
-        private static final long serialVersionUID = 1L;
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<Bf16Product.Key, Bf16Product> eldest) {
-            return size() > SHAPES;
-        }
-    };
+    private final Map<Bf16Product.Key, Bf16Product> products = new Recent<>();
 
     /**
      * Loads oneDNN.

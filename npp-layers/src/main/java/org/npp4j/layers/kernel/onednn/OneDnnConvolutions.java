@@ -1,7 +1,6 @@
 package org.npp4j.layers.kernel.onednn;
 
 import java.lang.ref.Reference;
-import java.util.LinkedHashMap;
 import java.util.Map;
 import org.bytedeco.dnnl.engine;
 import org.bytedeco.dnnl.stream;
@@ -18,9 +17,6 @@ import org.npp4j.layers.kernel.onednn.ConvolutionPrimitive.Kind;
 
 /** {@link Convolutions} of floats by oneDNN; what it does not take goes to {@link Nd4jConvolutions}. */
 public final class OneDnnConvolutions implements Convolutions {
-    /** Shapes whose primitives are kept; a network and its stages have fewer. */
-    private static final int SHAPES = 256;
-
     /** Pixels from which on adding weights up costs less than it saves. */
     private static final int MANY_PIXELS = 512;
 
@@ -193,19 +189,5 @@ public final class OneDnnConvolutions implements Convolutions {
     @Override
     public String description() {
         return OneDnnProducts.version();
-    }
-
-    /** Forgets what was not asked for longest. */
-    private static final class Recent<K, V> extends LinkedHashMap<K, V> {
-        private static final long serialVersionUID = 1L;
-
-        Recent() {
-            super(16, 0.75f, true);
-        }
-
-        @Override
-        protected boolean removeEldestEntry(Map.Entry<K, V> eldest) {
-            return size() > SHAPES;
-        }
     }
 }

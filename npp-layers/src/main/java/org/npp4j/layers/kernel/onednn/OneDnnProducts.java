@@ -4,14 +4,22 @@ import static org.bytedeco.dnnl.global.dnnl.dnnl_sgemm;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_success;
 import static org.bytedeco.dnnl.global.dnnl.dnnl_version;
 
+import java.util.Map;
 import org.bytedeco.dnnl.dnnl_version_t;
+import org.bytedeco.dnnl.engine;
+import org.bytedeco.dnnl.stream;
 import org.bytedeco.javacpp.Loader;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.layers.kernel.MatrixProducts;
 import org.npp4j.layers.kernel.Nd4jProducts;
 
-/** Products of floats by oneDNN's {@code dnnl_sgemm}; what it does not take goes to ND4J. */
+/**
+ * Products of floats by oneDNN, by its {@code dnnl_sgemm} or, where that is faster, its {@code matmul}; what it does not
+ * take goes to ND4J.
+ */
 public final class OneDnnProducts implements MatrixProducts {
+    private final ThreadLocal<Shapes> shapes;
+
     /**
      * Loads oneDNN.
      *
@@ -19,6 +27,8 @@ public final class OneDnnProducts implements MatrixProducts {
      */
     public OneDnnProducts() {
         Loader.load(org.bytedeco.dnnl.global.dnnl.class);
+        engine processor = new engine(engine.kind.cpu, 0);
+        shapes = ThreadLocal.withInitial(() -> new Shapes(processor));
     }
 
     @Override
@@ -36,7 +46,7 @@ public final class OneDnnProducts implements MatrixProducts {
         }
     }
 
-    private static void multiply(
+    private void multiply(
             INDArray a,
             MatrixLayout left,
             INDArray b,
@@ -45,6 +55,11 @@ public final class OneDnnProducts implements MatrixProducts {
             MatrixLayout result,
             float alpha,
             float beta) {
+        FloatProduct.Key key = new FloatProduct.Key(left, right, result);
+        if (alpha == 1 && beta == 0 && key.isFaster()) {
+            shapes.get().multiply(key, a, b, c);
+            return;
+        }
         int status = dnnl_sgemm(
                 (byte) (left.byRows() ? 'N' : 'T'),
                 (byte) (right.byRows() ? 'N' : 'T'),
@@ -62,6 +77,23 @@ public final class OneDnnProducts implements MatrixProducts {
         if (status != dnnl_success) {
             throw new IllegalStateException(
                     "dnnl_sgemm failed with status " + status + " for " + left + " x " + right + " = " + result);
+        }
+    }
+
+    /** The products that a thread has made, with its stream: threads compute at the same time. */
+    private static final class Shapes {
+        private final engine processor;
+        private final stream stream;
+        private final Map<FloatProduct.Key, FloatProduct> products = new Recent<>();
+
+        Shapes(engine processor) {
+            this.processor = processor;
+            stream = new stream(processor);
+        }
+
+        void multiply(FloatProduct.Key key, INDArray a, INDArray b, INDArray c) {
+            products.computeIfAbsent(key, shape -> new FloatProduct(shape, processor))
+                    .execute(stream, MatrixLayout.memory(a), MatrixLayout.memory(b), MatrixLayout.memory(c));
         }
     }
 

@@ -1,30 +1,51 @@
 package org.npp4j.layers.kernel.vector;
 
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.kernel.AdamStep;
 import org.npp4j.layers.kernel.TransformerKernel;
 
-/** {@link TransformerKernel#adam} and {@link TransformerKernel#sumOfSquares}: passes over all parameters. */
+/**
+ * {@link TransformerKernel#adam}, {@link TransformerKernel#adamW} and {@link TransformerKernel#sumOfSquares}: passes over
+ * all parameters.
+ */
 final class VectorAdam {
+    /** Elements of each of the four arrays of {@link #adamW} at a time; more take longer. */
+    private static final int SHORT_TILE = 128;
+
     private VectorAdam() {}
 
-    static void adam(
-            INDArray gradient,
-            INDArray m,
-            INDArray v,
-            int step,
-            double rate,
-            double beta1,
-            double beta2,
-            double epsilon) {
-        float factor = (float) (rate / (1 - Math.pow(beta1, step + 1.0)));
-        float rootFactor = (float) (1 / Math.sqrt(1 - Math.pow(beta2, step + 1.0)));
-        float keep1 = (float) beta1;
-        float keep2 = (float) beta2;
-        float add1 = (float) (1 - beta1);
-        float add2 = (float) (1 - beta2);
-        float added = (float) epsilon;
+    /** The numbers of a step as the lanes take them. */
+    private record Numbers(
+            float scale,
+            float keep1,
+            float add1,
+            float keep2,
+            float add2,
+            float factor,
+            float rootFactor,
+            float epsilon,
+            float decay) {
+        static Numbers of(double scale, AdamStep step, double decay) {
+            return new Numbers(
+                    (float) scale,
+                    (float) step.beta1(),
+                    (float) (1 - step.beta1()),
+                    (float) step.beta2(),
+                    (float) (1 - step.beta2()),
+                    (float) step.meanFactor(),
+                    (float) step.rootFactor(),
+                    (float) step.epsilon(),
+                    (float) decay);
+        }
+    }
+
+    static void adam(INDArray gradient, INDArray m, INDArray v, AdamStep step) {
+        Numbers numbers = Numbers.of(1, step, 0);
         Pass.overElements(
                 (buffers, at, length, place, scratch) -> {
                     float[] gs = scratch.array(0, Pass.TILE);
@@ -33,13 +54,7 @@ final class VectorAdam {
                     buffers[0].get(at, gs, 0, length);
                     buffers[1].get(at, ms, 0, length);
                     buffers[2].get(at, vs, 0, length);
-                    means(gs, ms, keep1, add1, length);
-                    squares(gs, vs, keep2, add2, length);
-                    if (rate == 0) {
-                        Arrays.fill(gs, 0, length, 0); // a product would give -0 too, and NaN of what is infinite
-                    } else {
-                        updates(gs, ms, vs, factor, rootFactor, added, length);
-                    }
+                    updates(gs, ms, vs, length, numbers);
                     buffers[0].put(at, gs, 0, length);
                     buffers[1].put(at, ms, 0, length);
                     buffers[2].put(at, vs, 0, length);
@@ -49,35 +64,80 @@ final class VectorAdam {
                 v);
     }
 
-    private static void means(float[] g, float[] m, float keep, float add, int length) {
-        for (int i = 0; i < length; i += Lanes.COUNT) {
-            FloatVector.fromArray(Lanes.FLOATS, m, i)
-                    .mul(keep)
-                    .add(FloatVector.fromArray(Lanes.FLOATS, g, i).mul(add))
-                    .intoArray(m, i);
-        }
+    static void adamW(
+            INDArray parameters, INDArray gradient, INDArray m, INDArray v, double scale, AdamStep step, double decay) {
+        Numbers numbers = Numbers.of(scale, step, decay);
+        Pass.overElements(
+                (buffers, from, length, place, scratch) -> {
+                    for (int at = from; at < from + length; at += SHORT_TILE) {
+                        adamW(buffers, at, Math.min(SHORT_TILE, from + length - at), numbers, scratch);
+                    }
+                },
+                parameters,
+                gradient,
+                m,
+                v);
     }
 
-    private static void squares(float[] g, float[] v, float keep, float add, int length) {
+    private static void adamW(FloatBuffer[] buffers, int at, int length, Numbers numbers, Scratch scratch) {
+        float[] ps = scratch.array(0, SHORT_TILE);
+        float[] gs = scratch.array(1, SHORT_TILE);
+        float[] ms = scratch.array(2, SHORT_TILE);
+        float[] vs = scratch.array(3, SHORT_TILE);
+        buffers[0].get(at, ps, 0, length);
+        buffers[1].get(at, gs, 0, length);
+        buffers[2].get(at, ms, 0, length);
+        buffers[3].get(at, vs, 0, length);
+        move(ps, gs, ms, vs, length, numbers);
+        buffers[0].put(at, ps, 0, length);
+        buffers[2].put(at, ms, 0, length);
+        buffers[3].put(at, vs, 0, length);
+    }
+
+    /** Turns gradients into what is to be subtracted; scale and decay play no part. */
+    private static void updates(float[] g, float[] m, float[] v, int length, Numbers numbers) {
+        FloatVector factors = FloatVector.broadcast(Lanes.FLOATS, numbers.factor);
+        FloatVector rootFactors = FloatVector.broadcast(Lanes.FLOATS, numbers.rootFactor);
+        FloatVector epsilons = FloatVector.broadcast(Lanes.FLOATS, numbers.epsilon);
+        // at a rate of 0 a product would be NaN for what is infinite
+        VectorMask<Float> still = factors.compare(VectorOperators.EQ, 0);
         for (int i = 0; i < length; i += Lanes.COUNT) {
             FloatVector x = FloatVector.fromArray(Lanes.FLOATS, g, i);
-            FloatVector.fromArray(Lanes.FLOATS, v, i)
-                    .mul(keep)
-                    .add(x.mul(x).mul(add))
-                    .intoArray(v, i);
+            FloatVector mean =
+                    FloatVector.fromArray(Lanes.FLOATS, m, i).mul(numbers.keep1).add(x.mul(numbers.add1));
+            mean.intoArray(m, i);
+            FloatVector square = FloatVector.fromArray(Lanes.FLOATS, v, i)
+                    .mul(numbers.keep2)
+                    .add(x.mul(x).mul(numbers.add2));
+            square.intoArray(v, i);
+            mean.mul(factors)
+                    .div(square.sqrt().fma(rootFactors, epsilons))
+                    .blend(0, still)
+                    .intoArray(g, i);
         }
     }
 
-    private static void updates(
-            float[] g, float[] m, float[] v, float factor, float rootFactor, float epsilon, int length) {
-        FloatVector rootFactors = FloatVector.broadcast(Lanes.FLOATS, rootFactor);
-        FloatVector epsilons = FloatVector.broadcast(Lanes.FLOATS, epsilon);
+    /** As {@link #updates} of scaled gradients, with their subtraction from parameters that decay. */
+    private static void move(float[] p, float[] g, float[] m, float[] v, int length, Numbers numbers) {
+        FloatVector factors = FloatVector.broadcast(Lanes.FLOATS, numbers.factor);
+        FloatVector rootFactors = FloatVector.broadcast(Lanes.FLOATS, numbers.rootFactor);
+        FloatVector epsilons = FloatVector.broadcast(Lanes.FLOATS, numbers.epsilon);
+        FloatVector decays = FloatVector.broadcast(Lanes.FLOATS, numbers.decay);
+        VectorMask<Float> still = factors.compare(VectorOperators.EQ, 0);
         for (int i = 0; i < length; i += Lanes.COUNT) {
-            FloatVector root = FloatVector.fromArray(Lanes.FLOATS, v, i).sqrt();
-            FloatVector.fromArray(Lanes.FLOATS, m, i)
-                    .mul(factor)
-                    .div(root.fma(rootFactors, epsilons))
-                    .intoArray(g, i);
+            FloatVector x = FloatVector.fromArray(Lanes.FLOATS, g, i).mul(numbers.scale);
+            FloatVector mean =
+                    FloatVector.fromArray(Lanes.FLOATS, m, i).mul(numbers.keep1).add(x.mul(numbers.add1));
+            mean.intoArray(m, i);
+            FloatVector square = FloatVector.fromArray(Lanes.FLOATS, v, i)
+                    .mul(numbers.keep2)
+                    .add(x.mul(x).mul(numbers.add2));
+            square.intoArray(v, i);
+            FloatVector update = mean.mul(factors)
+                    .div(square.sqrt().fma(rootFactors, epsilons))
+                    .blend(0, still);
+            FloatVector old = FloatVector.fromArray(Lanes.FLOATS, p, i);
+            old.sub(old.fma(decays, update)).intoArray(p, i);
         }
     }
 

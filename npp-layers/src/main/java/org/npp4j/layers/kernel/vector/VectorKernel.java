@@ -2,6 +2,7 @@ package org.npp4j.layers.kernel.vector;
 
 import org.nd4j.linalg.api.buffer.DataType;
 import org.nd4j.linalg.api.ndarray.INDArray;
+import org.npp4j.layers.kernel.AdamStep;
 import org.npp4j.layers.kernel.Allocator;
 import org.npp4j.layers.kernel.AttentionShape;
 import org.npp4j.layers.kernel.BlockParameters;
@@ -186,19 +187,21 @@ public final class VectorKernel implements TransformerKernel {
     }
 
     @Override
-    public void adam(
-            INDArray gradient,
-            INDArray m,
-            INDArray v,
-            int step,
-            double rate,
-            double beta1,
-            double beta2,
-            double epsilon) {
+    public void adam(INDArray gradient, INDArray m, INDArray v, AdamStep step) {
         if (Floats.alike(gradient, m, v)) {
-            VectorAdam.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+            VectorAdam.adam(gradient, m, v, step);
         } else {
-            general.adam(gradient, m, v, step, rate, beta1, beta2, epsilon);
+            general.adam(gradient, m, v, step);
+        }
+    }
+
+    @Override
+    public void adamW(
+            INDArray parameters, INDArray gradient, INDArray m, INDArray v, double scale, AdamStep step, double decay) {
+        if (Floats.alike(parameters, gradient, m, v)) {
+            VectorAdam.adamW(parameters, gradient, m, v, scale, step, decay);
+        } else {
+            general.adamW(parameters, gradient, m, v, scale, step, decay);
         }
     }
 
