@@ -246,16 +246,6 @@ public final class Sweep {
     }
 
     /**
-     * The training plan of a candidate of this sweep.
-     *
-     * @param result of a candidate
-     * @return what was trained
-     */
-    public TrainingPlan planOf(CandidateResult result) {
-        return result.plan().applyTo(plan);
-    }
-
-    /**
      * The plans of a grid that are not finished, in their order.
      *
      * @return the plans; empty for the other generators, which decide as they go

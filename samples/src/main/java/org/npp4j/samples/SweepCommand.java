@@ -156,17 +156,14 @@ final class SweepCommand implements Callable<Integer> {
 
     @Option(
             names = "--ui",
-            description =
-                    "Show Arbiter's UI while the sweep runs, to this machine alone. At a terminal it stays after the"
-                            + " sweep until Ctrl-C. ./npp fetches it (70 MB).")
-    private boolean ui;
-
-    @Option(
-            names = "--ui-port",
+            arity = "0..1",
             paramLabel = "PORT",
-            defaultValue = "9000",
-            description = "Port of --ui; 0 for any that is free. Default: ${DEFAULT-VALUE}.")
-    private int uiPort;
+            fallbackValue = "9000",
+            description =
+                    "Show Arbiter's UI while the sweep runs, to this machine alone, on this port; 0 for any that is free."
+                            + " Without a number: ${FALLBACK-VALUE}. At a terminal it stays after the sweep until Ctrl-C."
+                            + " ./npp fetches it (70 MB).")
+    private Integer uiPort;
 
     @Unmatched
     private List<String> ofTraining = new ArrayList<>();
@@ -182,8 +179,8 @@ final class SweepCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         try {
             TrainCommand training = training();
-            if (uiPort < 0 || uiPort > MAX_PORT) {
-                throw new UsageException("--ui-port is a port, 0 to " + MAX_PORT + ", but is " + uiPort);
+            if (uiPort != null && (uiPort < 0 || uiPort > MAX_PORT)) {
+                throw new UsageException("--ui is a port, 0 to " + MAX_PORT + ", but is " + uiPort);
             }
             if (Files.exists(out) && !Files.isDirectory(out)) {
                 throw new UsageException("--out must be a folder, but " + out + " is a file");
@@ -194,7 +191,7 @@ final class SweepCommand implements Callable<Integer> {
                 try {
                     Backend machine = backend.get();
                     try (TrainingData images = training.openData(out);
-                            SweepUi pages = ui ? SweepUi.open(uiPort) : SweepUi.none()) {
+                            SweepUi pages = uiPort == null ? SweepUi.none() : SweepUi.open(uiPort)) {
                         sweep(training, images, machine, memory, pages);
                         pages.stayOpen(spec.commandLine().getOut());
                     }

@@ -43,7 +43,8 @@ final class SweepUi implements AutoCloseable {
         try {
             return new SweepUi(view, view.open(port));
         } catch (IOException e) {
-            throw new AppException("Arbiter's UI did not start: " + e.getMessage() + ". Choose another --ui-port", e);
+            throw new AppException(
+                    "Arbiter's UI did not start: " + e.getMessage() + ". Choose another port: --ui PORT", e);
         }
     }
 

@@ -122,7 +122,7 @@ class SweepCommandTest {
 
     @Test
     void theUiIsOneOfTheBuildThatHasIt() {
-        assertFails(2, "--ui-port is a port, 0 to 65535, but is 65536", "--ui", "--ui-port", "65536");
+        assertFails(2, "--ui is a port, 0 to 65535, but is 65536", "--ui", "65536");
         assumeTrue(ServiceLoader.load(SweepView.class).findFirst().isEmpty(), "built with -Pui: has the UI");
         assertFails(1, "--ui needs Arbiter's UI on the class path. Start with ./npp", "--ui");
         assertEquals(1, err.toString().strip().lines().count(), err::toString);
