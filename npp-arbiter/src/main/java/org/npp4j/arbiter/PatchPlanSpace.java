@@ -3,6 +3,7 @@ package org.npp4j.arbiter;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -175,11 +176,18 @@ public final class PatchPlanSpace extends AbstractParameterSpace<PatchPlan> {
         if (stages == null) {
             parts.add(epochs + " epochs");
         }
+        values().forEach((name, values) -> parts.add(name + " " + values));
+        return String.join(", ", parts);
+    }
+
+    /** {@return the parameters and what each may be, in words} */
+    public Map<String, String> values() {
+        Map<String, String> values = new LinkedHashMap<>();
         for (@SuppressWarnings("rawtypes")
         Map.Entry<String, ParameterSpace> each : getNestedSpaces().entrySet()) {
-            parts.add(each.getKey() + " " + withoutClass(String.valueOf(each.getValue())));
+            values.put(each.getKey(), withoutClass(String.valueOf(each.getValue())));
         }
-        return String.join(", ", parts);
+        return values;
     }
 
     /** DiscreteParameterSpace(1,2) is 1,2. */

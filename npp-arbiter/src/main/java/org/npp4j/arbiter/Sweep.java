@@ -208,6 +208,20 @@ public final class Sweep {
         return versions;
     }
 
+    /** {@return the folder of the results} */
+    public Path folder() {
+        return folder.folder();
+    }
+
+    /** {@return when it ends, in words} */
+    public String end() {
+        return "no candidates left"
+                + (candidates == Integer.MAX_VALUE ? "" : ", or " + candidates + " different plans")
+                + (budget == null
+                        ? ""
+                        : ", or " + budget.toString().substring(2).toLowerCase(Locale.ROOT) + " over");
+    }
+
     /** {@return what is known so far: candidates of this and of earlier runs in this folder, in the order of proposal} */
     public synchronized List<CandidateResult> results() {
         Map<PatchPlan, Integer> order = new HashMap<>(proposals.proposed());
@@ -229,16 +243,6 @@ public final class Sweep {
         return results.stream()
                 .filter(result -> result.score().isPresent())
                 .min(Comparator.comparingDouble(result -> result.score().getAsDouble()));
-    }
-
-    /**
-     * The training plan of a candidate of this sweep.
-     *
-     * @param result of a candidate
-     * @return what was trained
-     */
-    public TrainingPlan planOf(CandidateResult result) {
-        return result.plan().applyTo(plan);
     }
 
     /**
@@ -357,7 +361,7 @@ public final class Sweep {
 
         @Override
         public String toString() {
-            return "no candidates left" + (budget == null ? "" : ", or " + budget + " over");
+            return sweep.end();
         }
     }
 

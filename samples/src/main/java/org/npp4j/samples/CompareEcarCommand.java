@@ -38,6 +38,7 @@ import org.npp4j.samples.report.DrawnScores;
 import org.npp4j.samples.report.FlowComparison;
 import org.npp4j.samples.report.FlowComparisonPage;
 import org.npp4j.samples.report.SampleSheet;
+import org.npp4j.schedule.FusedUpdater;
 import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
@@ -354,6 +355,7 @@ final class CompareEcarCommand implements Callable<Integer> {
     private FlowComparison.Training train(
             String task, ComputationGraph network, EpochDataSetIterator batches, double operationsOfImage) {
         int steps = steps(operationsOfImage);
+        FusedUpdater.attachTo(network);
         network.addListeners(new GlobalNormClipping(CLIP_NORM));
         long start = System.nanoTime();
         double sum = 0;

@@ -32,6 +32,7 @@ import org.npp4j.samples.report.QuickstartReport;
 import org.npp4j.samples.report.SampleSheet;
 import org.npp4j.samples.report.TrainedModel;
 import org.npp4j.schedule.DivergenceGuard;
+import org.npp4j.schedule.FusedUpdater;
 import org.npp4j.schedule.GlobalNormClipping;
 import org.npp4j.schedule.PatchStages;
 import org.npp4j.schedule.StageLearningRate;
@@ -184,6 +185,7 @@ final class QuickstartTraining implements QuickstartRun {
             AtomicReference<Path> saved = new AtomicReference<>();
             long imagesPerEpoch = (long) batches.batchesPerEpoch() * BATCH;
             TrainingCost cost = TrainingCost.of(network, stages, imagesPerEpoch);
+            FusedUpdater.attachTo(network);
             network.addListeners(new GlobalNormClipping(CLIP_NORM), new DivergenceGuard(saved::get));
             new StageScheduler(stages).attachTo(network);
             try (TrainingRecorder recorder = new TrainingRecorder(name, stages, cost, imagesPerEpoch)) {

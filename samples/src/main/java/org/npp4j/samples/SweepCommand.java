@@ -63,6 +63,8 @@ final class SweepCommand implements Callable<Integer> {
     /** Of the images that are drawn for a distance. */
     private static final double GUIDANCE = 2;
 
+    private static final int MAX_PORT = 65_535;
+
     private static final String BEST = "best.yaml";
 
     private final Supplier<Backend> backend;
@@ -152,6 +154,17 @@ final class SweepCommand implements Callable<Integer> {
             description = "Folder of the sweep. Default: ${DEFAULT-VALUE}.")
     private Path out;
 
+    @Option(
+            names = "--ui",
+            arity = "0..1",
+            paramLabel = "PORT",
+            fallbackValue = "9000",
+            description =
+                    "Show Arbiter's UI while the sweep runs, to this machine alone, on this port; 0 for any that is free."
+                            + " Without a number: ${FALLBACK-VALUE}. At a terminal it stays after the sweep until Ctrl-C."
+                            + " ./npp fetches it (70 MB).")
+    private Integer uiPort;
+
     @Unmatched
     private List<String> ofTraining = new ArrayList<>();
 
@@ -166,6 +179,9 @@ final class SweepCommand implements Callable<Integer> {
     public Integer call() throws IOException {
         try {
             TrainCommand training = training();
+            if (uiPort != null && (uiPort < 0 || uiPort > MAX_PORT)) {
+                throw new UsageException("--ui is a port, 0 to " + MAX_PORT + ", but is " + uiPort);
+            }
             if (Files.exists(out) && !Files.isDirectory(out)) {
                 throw new UsageException("--out must be a folder, but " + out + " is a file");
             }
@@ -174,8 +190,10 @@ final class SweepCommand implements Callable<Integer> {
                     PeakMemory memory = new PeakMemory()) {
                 try {
                     Backend machine = backend.get();
-                    try (TrainingData images = training.openData(out)) {
-                        sweep(training, images, machine, memory);
+                    try (TrainingData images = training.openData(out);
+                            SweepUi pages = uiPort == null ? SweepUi.none() : SweepUi.open(uiPort)) {
+                        sweep(training, images, machine, memory, pages);
+                        pages.stayOpen(spec.commandLine().getOut());
                     }
                 } catch (IOException | RuntimeException | Error e) {
                     log.failed(e);
@@ -208,7 +226,7 @@ final class SweepCommand implements Callable<Integer> {
         return command.resolved();
     }
 
-    private void sweep(TrainCommand training, TrainingData images, Backend machine, PeakMemory memory)
+    private void sweep(TrainCommand training, TrainingData images, Backend machine, PeakMemory memory, SweepUi pages)
             throws IOException {
         Instant started = Instant.now();
         TrainingPlan plan = training.plan(images);
@@ -217,7 +235,7 @@ final class SweepCommand implements Callable<Integer> {
         try (SweepProgress progress = new SweepProgress()) {
             try {
                 counted = images.batches(plan.model(), plan.batchSize(), plan.seed());
-                sweep = build(training, plan, images, progress);
+                sweep = build(training, plan, images, progress, pages);
             } catch (IllegalArgumentException e) {
                 throw new UsageException(e);
             } catch (IllegalStateException e) {
@@ -228,9 +246,13 @@ final class SweepCommand implements Callable<Integer> {
             RunEnvironment environment = machine.environment(started, spec);
             SweepFiles files = new SweepFiles(out, sweep, environment, memory, started);
             List<CandidateResult> results;
-            try (StopAtExit ignored = new StopAtExit(sweep::stop)) {
+            try (StopAtExit ignored = new StopAtExit(() -> {
+                pages.leave();
+                sweep.stop();
+            })) {
                 files.write(sweep.results());
                 progress.afterEach(files);
+                pages.show(sweep);
                 results = sweep.run();
                 files.write(results);
                 writeBest(training, sweep, results);
@@ -241,7 +263,8 @@ final class SweepCommand implements Callable<Integer> {
         }
     }
 
-    private Sweep build(TrainCommand training, TrainingPlan plan, TrainingData images, SweepProgress progress)
+    private Sweep build(
+            TrainCommand training, TrainingPlan plan, TrainingData images, SweepProgress progress, SweepUi pages)
             throws IOException {
         PatchPlanSpace space = spaceOptions.space(plan);
         Sweep.Builder builder = new Sweep.Builder(space, plan, each -> trainer(each, images), out)
@@ -261,6 +284,7 @@ final class SweepCommand implements Callable<Integer> {
         if (budget != null) {
             builder.budget(Duration.ofMillis(Math.round(60_000 * budget)));
         }
+        pages.listenTo(builder);
         return builder.build();
     }
 

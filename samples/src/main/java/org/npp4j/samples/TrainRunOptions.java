@@ -114,8 +114,11 @@ final class TrainRunOptions {
 
     @Option(
             names = "--ui",
+            arity = "0..1",
             paramLabel = "PORT",
-            description = "Show Deeplearning4j's training UI on this port, such as 9000. ./npp fetches it (70 MB).")
+            fallbackValue = "9000",
+            description = "Show Deeplearning4j's training UI on this port; without a number: ${FALLBACK-VALUE}. ./npp"
+                    + " fetches it (70 MB).")
     private Integer uiPort;
 
     Integer uiPort() {

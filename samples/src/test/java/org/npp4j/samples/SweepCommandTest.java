@@ -3,6 +3,7 @@ package org.npp4j.samples;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
@@ -13,9 +14,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.ServiceLoader;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.npp4j.arbiter.SweepView;
 import org.npp4j.llamagen.training.TrainingCheckpoint;
 
 class SweepCommandTest {
@@ -115,6 +118,14 @@ class SweepCommandTest {
         assertFails(2, "a range has two ends", "--lrs", "1..2..3");
         assertFails(2, "got a,b", "--lrs", "a,b");
         assertFails(2, "give one or the other", "--patch-plans", "1:4", "--patch-levels", "2");
+    }
+
+    @Test
+    void theUiIsOneOfTheBuildThatHasIt() {
+        assertFails(2, "--ui is a port, 0 to 65535, but is 65536", "--ui", "65536");
+        assumeTrue(ServiceLoader.load(SweepView.class).findFirst().isEmpty(), "built with -Pui: has the UI");
+        assertFails(1, "--ui needs Arbiter's UI on the class path. Start with ./npp", "--ui");
+        assertEquals(1, err.toString().strip().lines().count(), err::toString);
     }
 
     private void assertFails(int code, String message, String... further) {

@@ -395,7 +395,7 @@ class TrainCommandTest {
     /** The UI is no dependency of the tests. */
     @Test
     void theUiIsOptional() {
-        assertEquals(1, train("run", "--ui", "9000"));
+        assertEquals(1, train("run", "--ui"));
         assertTrue(err.toString().contains("--ui needs Deeplearning4j's training UI on the class path"), err::toString);
     }
 
