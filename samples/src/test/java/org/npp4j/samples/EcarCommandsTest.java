@@ -26,9 +26,14 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.nd4j.linalg.api.ndarray.INDArray;
 import org.npp4j.ecar.EcarCheckpoint;
+import org.npp4j.ecar.latents.KlCodec;
+import org.npp4j.ecar.latents.LatentCodec;
 import org.npp4j.llamagen.files.NpyFile;
+import org.npp4j.llamagen.files.Sha256;
 import org.npp4j.llamagen.images.IdxFile;
 import org.npp4j.llamagen.images.PixelImages;
+import org.npp4j.llamagen.tokenizer.KlAutoencoder;
+import org.npp4j.llamagen.tokenizer.KlConfig;
 
 class EcarCommandsTest {
     private static final Backend BACKEND = new Backend("CPU", "OPENBLAS", 2, 1, "");
@@ -260,6 +265,91 @@ class EcarCommandsTest {
                 1,
                 "--init-from: there is no file",
                 trainArguments("--ecar-config", config.toString(), "--init-from", "no"));
+    }
+
+    /** The run and the model remember the autoencoder, and know it where it is moved to. */
+    @Test
+    void worksOnLatentsOfAnAutoencoder() throws IOException {
+        Path kl = folder.resolve("kl.pt");
+        KlConfig sizes = new KlConfig.Builder()
+                .channels(32)
+                .channelMultipliers(1, 1)
+                .residualBlocks(1)
+                .latentChannels(4)
+                .build();
+        KlAutoencoder.random(sizes, 3).save(kl);
+        String[] options = {"--ecar-config", config.toString(), "--kl-ckpt", kl.toString(), "--kl-scale", "0.5"};
+        assertEquals(0, npp(without("--block", trainArguments(options))), err::toString);
+        Path model = to.resolve("ecar.pt");
+        KlCodec codec = (KlCodec) EcarCheckpoint.read(model).codec();
+        assertEquals(0.5, codec.scale());
+        assertEquals(Sha256.of(kl), codec.sha256());
+        assertEquals(codec, LatentCodec.parse(Files.readString(to.resolve("codec.json"))));
+        String page = Files.readString(to.resolve("report.html"));
+        assertTrue(page.contains(codec.sha256()), "the report names the autoencoder");
+        assertEquals(0, npp("ecar-train", "--resume", to.toString(), "--epochs", "3", "--allow-changes"), err::toString);
+
+        Path moved = Files.move(kl, folder.resolve("moved.pt"));
+        Path last = to.resolve("checkpoints/step-000000009");
+        for (Path from : List.of(model, last)) {
+            String[] sample = {
+                "ecar-sample", "--checkpoint", from.toString(), "--steps", "1", "--out", folder.resolve("drawn").toString()
+            };
+            fails(1, "there is no file " + kl, sample);
+            List<String> known = new ArrayList<>(List.of(sample));
+            known.addAll(List.of("--kl-ckpt", moved.toString()));
+            assertEquals(0, npp(known.toArray(String[]::new)), err::toString);
+        }
+        assertEquals(SIDE * SIDE, pixels(folder.resolve("drawn"), 0).length);
+        // another file of the same name is refused
+        KlAutoencoder.random(sizes, 4).save(kl);
+        fails(1, "is not the KL autoencoder whose latents these are", "ecar-sample", "--checkpoint", model.toString());
+        // and a run does not go on with it
+        assertEquals(1, npp("ecar-train", "--resume", to.toString(), "--epochs", "4", "--allow-changes"));
+        assertTrue(err.toString().contains("SHA-256 of the KL autoencoder"), err::toString);
+    }
+
+    private static String[] without(String option, String... args) {
+        List<String> left = new ArrayList<>(List.of(args));
+        int at = left.indexOf(option);
+        left.remove(at);
+        left.remove(at);
+        return left.toArray(String[]::new);
+    }
+
+    @Test
+    void refusesAutoencodersThatDoNotFit() throws IOException {
+        Path kl = folder.resolve("kl.pt");
+        KlAutoencoder.random(
+                        new KlConfig.Builder()
+                                .channels(32)
+                                .channelMultipliers(1, 1)
+                                .residualBlocks(1)
+                                .latentChannels(3)
+                                .build(),
+                        3)
+                .save(kl);
+        fails(2, "--block and --kl-ckpt exclude each other", trainArguments("--kl-ckpt", kl.toString()));
+        fails(2, "--kl-config and --kl-scale need --kl-ckpt", trainArguments("--kl-scale", "1"));
+        fails(2, "--kl-ckpt: there is no file none.pt", klArguments("none.pt"));
+        fails(2, "--kl-config: there is no file none.json", klArguments(kl.toString(), "--kl-config", "none.json"));
+        fails(2, "--kl-scale must be a finite number above 0, but is -1.0", klArguments(kl.toString(), "--kl-scale", "-1"));
+        Path wrong = Files.writeString(folder.resolve("wrong.json"), "{\"depth\": 3}");
+        fails(2, "Unknown key depth", klArguments(kl.toString(), "--kl-config", wrong.toString()));
+        fails(
+                2,
+                "The latents have 3 channels on a grid of 4 x 4, but the model 4 on 4 x 4",
+                klArguments(kl.toString(), "--ecar-config", config.toString(), "--kl-scale", "1"));
+        Path other = folder.resolve("other.pt");
+        Files.copy(Path.of("../npp-ecar/src/test/resources/golden/ecar-s2.pt"), other);
+        fails(1, "holds no KL autoencoder", klArguments(other.toString()));
+        fails(2, "--kl-ckpt: there is no file none.pt", "ecar-sample", "--checkpoint", kl.toString(), "--kl-ckpt", "none.pt");
+    }
+
+    private String[] klArguments(String kl, String... more) {
+        List<String> args = new ArrayList<>(List.of(more));
+        args.addAll(List.of("--kl-ckpt", kl));
+        return without("--block", trainArguments(args.toArray(String[]::new)));
     }
 
     @Test

